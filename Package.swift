@@ -1,0 +1,124 @@
+// swift-tools-version: 6.2
+// etrnd: a fast ETRN service. The targets and their arrows are explained in docs/architecture.md;
+// `make check` compares every import line with that page.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "etrnd",
+    products: [
+        .executable(name: "etrnd", targets: ["etrnd"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // Ground: sockets, curl, meaning.
+        .target(
+            name: "FlushCore",
+            dependencies: ["CIDN2", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: strict),
+        .target(name: "JSONText", swiftSettings: strict),
+        .target(name: "DispatchSockets", dependencies: ["CLinux"], swiftSettings: strict),
+        .target(name: "CurlTransport", dependencies: ["DispatchSockets", "CCurl"], swiftSettings: strict),
+
+        // How it is said and kept.
+        .target(
+            name: "HTTPServer",
+            dependencies: ["DispatchSockets", "JSONText", .product(name: "HTTPTypes", package: "swift-http-types")],
+            swiftSettings: strict),
+        .target(name: "SMTPServer", dependencies: ["DispatchSockets"], swiftSettings: strict),
+        .target(
+            name: "FlushStorage",
+            dependencies: [
+                "FlushCore", "DispatchSockets",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(name: "Configuration", swiftSettings: strict),
+        .target(name: "FlushWire", dependencies: ["FlushCore", "JSONText"], swiftSettings: strict),
+
+        // What we do for whom.
+        .target(
+            name: "ControlAPI",
+            dependencies: [
+                "FlushCore", "FlushWire", "HTTPServer", "DispatchSockets", "JSONText",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            resources: [.embedInCode("openapi.yaml"), .embedInCode("status.html")],
+            swiftSettings: strict),
+        .target(
+            name: "SpoolQueue",
+            dependencies: [
+                "FlushCore", "SMTPServer", "CurlTransport", "DispatchSockets",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+
+        // Wiring and commands.
+        .executableTarget(
+            name: "etrnd",
+            dependencies: [
+                "Configuration", "FlushCore", "FlushStorage", "ControlAPI", "SpoolQueue", "DispatchSockets", "HTTPServer", "SMTPServer",
+                "CurlTransport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+
+        // C shims: one folder per library, nothing but what Swift cannot say.
+        .target(name: "CCurl", dependencies: ["CCurlLibrary"]),
+        .systemLibrary(name: "CCurlLibrary", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CIDN2", pkgConfig: "libidn2", providers: [.apt(["libidn2-dev"])]),
+
+        // Fakes and contract suites, and the suites themselves.
+        .target(name: "FlushTesting", dependencies: ["FlushCore"], swiftSettings: strict),
+        .testTarget(
+            name: "FlushCoreTests", dependencies: ["FlushCore", "FlushTesting"], swiftSettings: strict),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(name: "DispatchSocketsTests", dependencies: ["DispatchSockets"], swiftSettings: strict),
+        .testTarget(name: "CurlTransportTests", dependencies: ["CurlTransport", "DispatchSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPServerTests",
+            dependencies: [
+                "HTTPServer", "DispatchSockets", .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SMTPServerTests", dependencies: ["SMTPServer", "DispatchSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "FlushStorageTests",
+            dependencies: [
+                "FlushStorage", "FlushCore", "FlushTesting", "DispatchSockets",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SpoolQueueTests",
+            dependencies: ["SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DispatchSockets"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlAPITests",
+            dependencies: [
+                "ControlAPI", "DispatchSockets", "FlushCore", "FlushWire", "FlushTesting", "HTTPServer",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,111 @@
+// The control plane's endpoints, given everything that they talk to.
+
+import FlushCore
+import HTTPServer
+import HTTPTypes
+
+/// The HTTP API of openapi.yaml over any flush service.
+public struct ControlAPI: Sendable {
+    /// What is told about the daemon itself.
+    public struct Facts: Sendable {
+        public struct Parameter: Sendable {
+            public var name: String
+            public var value: String
+            public var source: String
+
+            public init(name: String, value: String, source: String) {
+                self.name = name
+                self.value = value
+                self.source = source
+            }
+        }
+
+        public var version: String
+        public var engine: String
+        public var parameters: [Parameter]
+        public var warnings: [String]
+        /// Whether the engine can look up a next hop's MX records.
+        public var engineUsesMX: Bool
+
+        public init(version: String, engine: String, parameters: [Parameter], warnings: [String], engineUsesMX: Bool) {
+            self.version = version
+            self.engine = engine
+            self.parameters = parameters
+            self.warnings = warnings
+            self.engineUsesMX = engineUsesMX
+        }
+    }
+
+    let service: any FlushService
+    let relayDomains: any RelayDomainService
+    let bounces: (any BounceReports)?
+    let access: AccessControl
+    let facts: Facts
+    /// What keeps the service from doing its work, a line each; nothing when it is ready.
+    let missing: @Sendable () -> [String]
+    let statusSnapshot = StatusSnapshot()
+
+    public init(
+        service: any FlushService, relayDomains: any RelayDomainService, bounces: (any BounceReports)?, access: AccessControl, facts: Facts,
+        missing: @escaping @Sendable () -> [String]
+    ) {
+        self.service = service
+        self.relayDomains = relayDomains
+        self.bounces = bounces
+        self.access = access
+        self.facts = facts
+        self.missing = missing
+    }
+
+    /// The route table: the whole API at a glance.
+    public func routes() -> Router {
+        var router = Router()
+        router.on(.get, "/") { _ in StatusPage.response }
+        router.on(.get, "/livez") { _ in Response(contentType: "text/plain; charset=utf-8", body: .text("live\n")) }
+        router.on(.get, "/readyz") { _ in readiness() }
+        router.on(.get, "/openapi.yaml") { _ in Contract.response }
+
+        router.on(.get, "/status", guarded(status))
+        router.on(.get, "/policy", guarded(policy))
+
+        router.on(.post, "/etrn/{domain}", guarded(requestDelivery))
+        router.on(.post, "/messages/{queue_id}/flush", guarded(flushMessage))
+        router.on(.post, "/queue/flush", guarded(flushQueue))
+        router.on(.get, "/flushes", guarded(listFlushes))
+        router.on(.get, "/flushes/{id}", guarded(getFlush))
+        router.on(.delete, "/flushes/{id}", guarded(cancelFlush))
+
+        router.on(.get, "/domains", guarded(listDomains))
+        router.on(.get, "/domains/{domain}", guarded(getDomain))
+        router.on(.get, "/domains/{domain}/messages", guarded(listMessages))
+        router.on(.get, "/messages/{queue_id}", guarded(getMessage))
+        router.on(.delete, "/messages/{queue_id}", guarded(removeMessage))
+        router.on(.get, "/bounces", guarded(listBounces))
+        router.on(.get, "/bounces/{queue_id}", guarded(getBounce))
+        router.on(.delete, "/bounces/{queue_id}", guarded(removeBounce))
+
+        router.on(.get, "/relay-domains", guarded(listRelayDomains))
+        router.on(.put, "/relay-domains", guarded(replaceRelayDomains))
+        router.on(.get, "/relay-domains/{domain}", guarded(getRelayDomain))
+        router.on(.put, "/relay-domains/{domain}", guarded(putRelayDomain))
+        router.on(.delete, "/relay-domains/{domain}", guarded(removeRelayDomain))
+        return router
+    }
+
+    typealias Endpoint = @Sendable (Request, Principal) async throws -> Response
+
+    /// Lets an endpoint see only askers who may ask, and turns what it throws into a problem.
+    private func guarded(_ endpoint: @escaping Endpoint) -> Router.Handler {
+        { request in
+            do {
+                return try await endpoint(request, access.admit(request))
+            } catch let problem as Problem {
+                return problem.response
+            } catch let error as FlushError {
+                return Problem(error).response
+            } catch {
+                return Problem(kind: .failure, status: .internalServerError, detail: "This is a mistake of the daemon: \(error)").response
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+// One thread of control for all sockets: a serial queue with one dispatch source on an epoll set of its own.
+
+import Dispatch
+import Glibc
+import Synchronization
+
+/// An event loop: sockets, timers, signals and the tasks that run on it as their executor.
+///
+/// Everything that belongs to a loop (listeners, connections, watches, timers) is used only on it. `execute`, `run`, `sync` and
+/// `enqueue` may be called from anywhere. Between two callbacks nothing is left half done, so state that only the loop touches
+/// needs no lock. Nothing on the loop may block: everybody else's sockets wait meanwhile.
+///
+/// A loop lives until `shutdown()`, or until nobody holds it; its sockets and pending timers hold it too.
+// @unchecked: `queue`, `mailbox` and `currentThread` are safe from any thread. All else is touched only between `enter` and
+// `leave`, which run on the serial queue; public entry points check that with `preconditionCurrent`.
+public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
+    /// What waits to be run.
+    enum Work {
+        case block(@Sendable () -> Void)
+        case job(UnownedJob)
+    }
+
+    /// Rounds of fetching events before the queue gets its turn: more would starve work from elsewhere.
+    static let roundsPerTurn = 4
+    /// Pieces of local work in one turn; the rest follows after the queue's other work.
+    static let workPerTurn = 4096
+    /// Times that work may bring up new work in one turn.
+    static let passesPerTurn = 64
+    /// The bytes read, and collected for sending, at once; one buffer of each serves all connections.
+    static let scratchSize = 256 * 1024
+
+    public let label: String
+    let poller: Poller
+    let readScratch: UnsafeMutableRawBufferPointer
+    var timers = TimerQueue()
+    var output: OutputScratch
+    /// Connections with something to settle before the turn ends, each once.
+    var unsettled: [Connection] = []
+    /// Listeners that wait for a free descriptor.
+    var starved: [Listener] = []
+
+    let queue: DispatchQueue
+    private let source: any DispatchSourceRead
+    private let alarm: any DispatchSourceTimer
+    /// When the alarm will ring, in ticks.
+    private var alarmDue = Int64.max
+    private let origin = ContinuousClock.now
+    private(set) var ticks: Int64 = 0
+    private(set) var isShutDown = false
+    private var localWork: [Work] = []
+    /// The other halves of `localWork` and `unsettled`, empty between uses: swapped instead of allocated anew.
+    private var runningWork: [Work] = []
+    private var settling: [Connection] = []
+    /// How often the loop has been woken; tests see spinning by it.
+    private(set) var turnCount: UInt64 = 0
+    private var willResume = false
+    private let mailbox = Mutex<[Work]>([])
+    /// The thread that runs the loop at this moment, or 0.
+    private let currentThread = Atomic<UInt>(0)
+
+    /// Makes a loop that runs at once.
+    public init(label: String) throws(SocketError) {
+        self.label = label
+        let poller = try Poller()
+        self.poller = poller
+        readScratch = .allocate(byteCount: Self.scratchSize, alignment: 16)
+        output = OutputScratch(capacity: Self.scratchSize)
+        queue = DispatchQueue(label: label)
+        source = DispatchSource.makeReadSource(fileDescriptor: poller.descriptor, queue: queue)
+        alarm = DispatchSource.makeTimerSource(queue: queue)
+        source.setEventHandler { @Sendable [weak self] in self?.turn() }
+        // The set is closed only when Dispatch has let go of it.
+        let descriptor = poller.descriptor
+        source.setCancelHandler { @Sendable in _ = close(descriptor) }
+        alarm.setEventHandler { @Sendable [weak self] in self?.alarmRang() }
+        source.activate()
+        alarm.activate()
+    }
+
+    deinit {
+        source.cancel()
+        alarm.cancel()
+        readScratch.deallocate()
+        output.deallocate()
+    }
+
+    /// True on the loop.
+    public var isCurrent: Bool {
+        // Only this thread can have stored its own identity, so that a stale value of another thread does no harm.
+        currentThread.load(ordering: .relaxed) == UInt(pthread_self())
+    }
+
+    /// Traps when called off the loop.
+    public func preconditionCurrent() {
+        precondition(isCurrent, "this must be called on its event loop")
+    }
+
+    /// Runs `work` on the loop, never before this call has returned. In order for one caller; may be called from anywhere.
+    public func execute(_ work: @escaping @Sendable () -> Void) {
+        submit(.block(work))
+    }
+
+    func submit(_ work: Work) {
+        if isCurrent {
+            localWork.append(work)
+            return
+        }
+        let isFirst = mailbox.withLock { waiting in
+            waiting.append(work)
+            return waiting.count == 1
+        }
+        if isFirst { queue.async { @Sendable in self.openMailbox() } }
+    }
+
+    private func openMailbox() {
+        enter()
+        let received = mailbox.withLock { waiting in
+            let received = waiting
+            waiting = []
+            return received
+        }
+        if localWork.isEmpty { localWork = received } else { localWork.append(contentsOf: received) }
+        leave()
+    }
+
+    // MARK: Turns
+
+    /// Every piece of code that runs on the loop runs between `enter` and `leave`.
+    func enter() {
+        currentThread.store(UInt(pthread_self()), ordering: .relaxed)
+        ticks = Self.nanoseconds(ContinuousClock.now - origin)
+    }
+
+    func leave() {
+        finish()
+        setAlarm()
+        currentThread.store(0, ordering: .relaxed)
+    }
+
+    private func turn() {
+        enter()
+        turnCount += 1
+        var rounds = 0
+        while rounds < Self.roundsPerTurn, !isShutDown {
+            let count = poller.poll()
+            for index in 0..<count { dispatch(index) }
+            finish()
+            rounds += 1
+            // A short batch: what came meanwhile wakes the source again.
+            if count < Self.busyBatch { break }
+        }
+        leave()
+    }
+
+    /// With fewer events than this in a round, another round would mostly find nothing.
+    private static let busyBatch = 8
+
+    private func dispatch(_ index: Int) {
+        guard let (owner, events) = poller.event(index) else { return }
+        switch owner {
+        case .connection(let connection): connection.ready(events)
+        case .listener(let listener): listener.ready()
+        case .watch(let watch): watch.ready(events)
+        }
+    }
+
+    /// Runs the work that has come up, sends what was written, and tells what has to be told, until nothing is left or the bound is reached.
+    private func finish() {
+        var budget = Self.workPerTurn
+        var passes = 0
+        while hasWork, budget > 0, passes < Self.passesPerTurn {
+            runLocalWork(&budget)
+            output.owner?.flushOutput()
+            swap(&unsettled, &settling)
+            for connection in settling { connection.settle() }
+            Self.clear(&settling)
+            passes += 1
+        }
+        guard hasWork, !willResume else { return }
+        willResume = true
+        queue.async { @Sendable in self.resumeWork() }
+    }
+
+    private var hasWork: Bool { !localWork.isEmpty || output.owner != nil || !unsettled.isEmpty }
+
+    /// Empties an array for its next use, and frees it when a burst has made it large.
+    private static func clear<Element>(_ array: inout [Element]) {
+        array.removeAll(keepingCapacity: array.capacity <= keptCapacity)
+    }
+
+    private static let keptCapacity = 1024
+
+    private func resumeWork() {
+        enter()
+        willResume = false
+        leave()
+    }
+
+    private func runLocalWork(_ budget: inout Int) {
+        guard !localWork.isEmpty else { return }
+        swap(&localWork, &runningWork)
+        let now = min(runningWork.count, budget)
+        for piece in runningWork[..<now] {
+            switch piece {
+            case .block(let body): body()
+            case .job(let job): run(job)
+            }
+        }
+        budget -= now
+        if now < runningWork.count { localWork.insert(contentsOf: runningWork[now...], at: 0) }
+        Self.clear(&runningWork)
+    }
+
+    // MARK: Time
+
+    /// The time of this turn; cheaper than asking the clock. Only on the loop.
+    public var now: ContinuousClock.Instant { instant(at: ticks) }
+
+    func instant(at ticks: Int64) -> ContinuousClock.Instant { origin + .nanoseconds(ticks) }
+
+    func ticks(at instant: ContinuousClock.Instant) -> Int64 { Self.nanoseconds(instant - origin) }
+
+    /// Farther deadlines than this are never due.
+    private static let farthest: Duration = .seconds(3600 * 24 * 365 * 100)
+
+    static func nanoseconds(_ duration: Duration) -> Int64 {
+        let (seconds, attoseconds) = min(max(duration, .zero - farthest), farthest).components
+        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+    }
+
+    /// Runs `body` on the loop once, `delay` from now or a little later: up to 1 ms, and 100 ms when the delay is above 1 s. Only on the loop.
+    ///
+    /// Timers that are due together fire in the order of their due times. After `shutdown` nothing fires.
+    @discardableResult
+    public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> LoopTimer {
+        preconditionCurrent()
+        let timer = LoopTimer(loop: self, body: body)
+        let due = Self.nanoseconds(ContinuousClock.now - origin) + max(0, Self.nanoseconds(delay))
+        if !isShutDown { timers.insert(.timer(timer), due: due) }
+        return timer
+    }
+
+    private func alarmRang() {
+        enter()
+        alarmDue = .max
+        // Bounded by what is there now: a body may schedule the next timer for at once.
+        var left = timers.count
+        while left > 0, let owner = timers.popDue(by: ticks) {
+            switch owner {
+            case .timer(let timer): timer.fire()
+            case .connection(let connection): connection.alarmRang()
+            }
+            left -= 1
+        }
+        leave()
+    }
+
+    /// Sets the alarm to the first timer, unless it rings before that anyway.
+    private func setAlarm() {
+        guard let due = timers.firstDue, due < alarmDue, !isShutDown else { return }
+        let wait = max(0, due - ticks)
+        let grain: Int64 = wait > 1_000_000_000 ? 100_000_000 : 1_000_000
+        let rounded = (max(due, ticks) / grain + 1) * grain
+        guard rounded < alarmDue else { return }
+        alarmDue = rounded
+        // Counted from the real now: the turn may have taken a while.
+        let remaining = rounded - Self.nanoseconds(ContinuousClock.now - origin)
+        alarm.schedule(deadline: .now() + .nanoseconds(Int(max(0, remaining))), leeway: .nanoseconds(Int(grain / 10)))
+    }
+
+    // MARK: Descriptors
+
+    /// Watches a descriptor that somebody else owns and will close after `cancel`. Level-triggered. Only on the loop.
+    ///
+    /// - Throws: `.system` when it cannot be watched: a plain file, or watched by this loop already.
+    public func watch(
+        _ descriptor: CInt, for interest: Interest, _ handler: @escaping (Interest) -> Void
+    ) throws(SocketError) -> Watch {
+        try checkIsOpen()
+        return try Watch(loop: self, descriptor: descriptor, interest: interest, handler: handler)
+    }
+
+    /// Listens at `address` and hands every connection to `accept`, which must set its handler. Only on the loop.
+    ///
+    /// - Throws: `.inUse` when somebody else listens there; `.system` for what the kernel refuses.
+    public func listen(
+        at address: SocketAddress, limits: ListenerLimits = ListenerLimits(), accept: @escaping (Connection) -> Void
+    ) throws(SocketError) -> Listener {
+        try checkIsOpen()
+        return try Listener(loop: self, address: address, limits: limits, accept: accept)
+    }
+
+    private func checkIsOpen() throws(SocketError) {
+        preconditionCurrent()
+        // The descriptor of the set may be somebody else's by now.
+        guard !isShutDown else { throw .resource("the event loop \(label) has been shut down") }
+    }
+
+    /// Called when a socket of this loop was closed: who waited for a descriptor may try again.
+    func descriptorWasFreed() {
+        guard !starved.isEmpty else { return }
+        let listeners = starved
+        starved.removeAll()
+        for listener in listeners { listener.descriptorWasFreed() }
+    }
+
+    /// Ends the loop: closes its listeners, aborts its connections, cancels its watches and timers. Tasks and work still run. From anywhere.
+    public func shutdown() {
+        guard isCurrent else {
+            execute { self.shutdown() }
+            return
+        }
+        guard !isShutDown else { return }
+        for owner in poller.owners {
+            switch owner {
+            case .connection(let connection): connection.abort()
+            case .listener(let listener): listener.close()
+            case .watch(let watch): watch.cancel()
+            }
+        }
+        isShutDown = true
+        while timers.popDue(by: .max) != nil {}
+        alarm.cancel()
+        source.cancel()
+    }
+}

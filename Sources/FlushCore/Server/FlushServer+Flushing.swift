@@ -1,0 +1,242 @@
+// A flush's way: verdict, snapshot, probes, the rest, outcomes.
+
+extension FlushServer {
+    public func flush(_ request: FlushRequest) throws(FlushError) -> Flush {
+        let mode = try mode(for: request)
+        counters.flushesRequested += 1
+        if mode == .slow, case .domain = request.selector { return try slowFlush(request) }
+
+        if let joined = joinable(request.selector, mode: mode) { return joined }
+        return try start(makeFlush(for: request, mode: mode))
+    }
+
+    public func preview(_ request: FlushRequest) throws(FlushError) -> Flush {
+        var flush = makeFlush(for: request, mode: try mode(for: request))
+        take(index.snapshot(of: scope(of: flush)), into: &flush)
+        flush.state = .finished
+        flush.finishedAt = flush.requestedAt
+        flush.dryRun = true
+        return flush
+    }
+
+    public func cancel(_ id: FlushID) async throws(FlushError) -> Flush? {
+        if tracker[id]?.flush.state == .running {
+            if scheduledSlow == id {
+                scheduledSlow = nil
+                tracker.leftUnreleased(tracker[id]?.flush.matched ?? 0, reason: nil, in: id)
+                tracker.endRelease(of: id)
+            }
+            tracker.cancel(id)
+            changed(id)
+        }
+        return try await flush(id, waitingFor: .zero)
+    }
+
+    private func mode(for request: FlushRequest) throws(FlushError) -> Flush.Mode {
+        switch request.selector {
+        case .everything: return .slow
+        case .message(let id):
+            // An ID that is not recorded may still be in the queue: only a complete index can say that it is not.
+            guard index.place(of: id) != nil || !isIndexComplete else { throw .messageNotFound(id) }
+            return .fast
+        case .domain(let domain, _):
+            switch policy.verdict(on: domain, mayFlushAll: request.mayFlushAll, isProvisioned: isProvisioned) {
+            case .fast: return .fast
+            case .slow: return .slow
+            case .refused(let reason): throw .notEligible(domain, reason: reason)
+            case .undecided(let reason): throw .queueUnavailable(reason: reason)
+            }
+        }
+    }
+
+    /// What a flush tries: a slow one tries everything, whatever domain it was asked for.
+    private func scope(of flush: Flush) -> FlushSelector { flush.mode == .slow ? .everything : flush.selector }
+
+    private func makeFlush(for request: FlushRequest, mode: Flush.Mode) -> Flush {
+        let now = time.now
+        let id = FlushID.next(after: lastID, at: now, random: UInt64.random(in: .min ... .max))
+        lastID = id
+        return Flush(
+            id: id, selector: request.selector, mode: mode, via: request.via, requestedBy: request.requestedBy, note: request.note,
+            requestedAt: now)
+    }
+
+    /// The running flush with this selector, if nothing has been recorded for it since that one's snapshot: a link that came up a
+    /// second after a failed attempt must get its own attempt.
+    private func joinable(_ selector: FlushSelector, mode: Flush.Mode) -> Flush? {
+        guard let id = latest[selector], let running = tracker[id], running.flush.state == .running, running.flush.mode == mode,
+            running.snapshotRecordings >= index.lastRecorded(for: mode == .slow ? .everything : selector)
+        else { return nil }
+        var joined = running.flush
+        joined.coalesced = true
+        return joined
+    }
+
+    // MARK: Slow flushes
+
+    /// Runs the whole queue at most once in `slow_flush_interval`; a request in between gets the run that is scheduled at its end.
+    private func slowFlush(_ request: FlushRequest) throws(FlushError) -> Flush {
+        if let scheduledSlow, var joined = tracker[scheduledSlow]?.flush {
+            joined.coalesced = true
+            return joined
+        }
+        if let joined = joinable(request.selector, mode: .slow) { return joined }
+        var flush = makeFlush(for: request, mode: .slow)
+        guard let earliest = slowStartedAt.map({ $0 + parameters.slowFlushInterval }), flush.requestedAt < earliest else {
+            slowStartedAt = flush.requestedAt
+            return try start(flush)
+        }
+        flush.scheduledAt = earliest
+        take(index.snapshot(of: .everything), into: &flush)
+        tracker.start(flush, snapshotRecordings: index.recordings)
+        scheduledSlow = flush.id
+        unsaved.insert(flush.id)
+        let id = flush.id
+        let wait = earliest - flush.requestedAt
+        Task {
+            await time.sleep(for: wait)
+            self.startScheduled(id)
+        }
+        return flush
+    }
+
+    private func startScheduled(_ id: FlushID) {
+        guard scheduledSlow == id, let flush = tracker[id]?.flush else { return }
+        scheduledSlow = nil
+        slowStartedAt = time.now
+        latest[flush.selector] = id
+        let snapshot = index.snapshot(of: .everything)
+        tracker.update(id, snapshotRecordings: index.recordings) { take(snapshot, into: &$0) }
+        run(id, snapshot.ids)
+    }
+
+    // MARK: Running
+
+    private func take(_ snapshot: DeferredIndex.Snapshot, into flush: inout Flush) {
+        flush.matched = snapshot.ids.count
+        flush.matchedBytes = snapshot.bytes
+        flush.oldestArrival = snapshot.oldestArrival
+    }
+
+    private func start(_ draft: Flush) throws(FlushError) -> Flush {
+        guard tracker.runningCount < Limits.runningFlushes else { throw .limited(retryAfter: .seconds(1)) }
+        var flush = draft
+        var snapshot = index.snapshot(of: scope(of: flush))
+        // A message that an incomplete index does not have yet is asked of the queue itself.
+        if case .message(let id) = flush.selector, snapshot.ids.isEmpty { snapshot.ids = [id] }
+        take(snapshot, into: &flush)
+        noteRead(flush)
+        guard !snapshot.ids.isEmpty else {
+            flush.state = .finished
+            flush.finishedAt = flush.requestedAt
+            recent.keep(flush)
+            return flush
+        }
+        tracker.start(flush, snapshotRecordings: index.recordings)
+        latest[flush.selector] = flush.id
+        unsaved.insert(flush.id)
+        run(flush.id, snapshot.ids)
+        return flush
+    }
+
+    /// What refresh and the domain list go by.
+    private func noteRead(_ flush: Flush) {
+        guard case .domain(let domain, let subdomains) = flush.selector else { return }
+        let last = DomainSummary.LastFlush(id: flush.id, at: flush.requestedAt, state: flush.state)
+        for record in index.records(of: domain, subdomains: subdomains) {
+            index.updateRecord(of: record.name) { $0.lastRead = flush.requestedAt }
+            lastFlushes[record.name] = last
+        }
+    }
+
+    private func run(_ id: FlushID, _ ids: [QueueID]) {
+        Task {
+            await self.release(ids, in: id)
+            self.tracker.endRelease(of: id)
+            self.changed(id)
+        }
+        Task {
+            await self.wait(for: id, atMost: parameters.outcomeLimit) { $0 == nil }
+            if let ended = self.tracker.end(id, at: self.time.now, force: .finished) { self.keep(ended) }
+        }
+    }
+
+    /// Releases probes, waits for what they tell, then the rest in batches.
+    private func release(_ ids: [QueueID], in id: FlushID) async {
+        var next = ids.startIndex
+        if case .domain = tracker[id]?.flush.selector, tracker[id]?.flush.mode == .fast, parameters.probeMessages > 0 {
+            while next < ids.endIndex, let running = tracker[id], running.flush.released < parameters.probeMessages {
+                let count = min(parameters.probeMessages - running.flush.released, Limits.releaseBatch)
+                let end = min(next + count, ids.endIndex)
+                guard await release(ids[next..<end], in: id, unthrottle: true) else { return giveUp(ids[end...], in: id, reason: nil) }
+                next = end
+            }
+            guard next < ids.endIndex else { return }
+            await wait(for: id, atMost: parameters.probeWait) { running in
+                running.map { $0.siteAnswered || $0.everyReleaseCameBack || $0.flush.state != .running } ?? true
+            }
+            if let running = tracker[id], running.everyReleaseCameBack, !running.siteAnswered {
+                return giveUp(ids[next...], in: id, reason: nil)
+            }
+        }
+        // For one message somebody has a reason to try it now; a whole-queue flush leaves dead destinations to their own time.
+        let unthrottle = if case .message = tracker[id]?.flush.selector { true } else { false }
+        while next < ids.endIndex {
+            let end = min(next + Limits.releaseBatch, ids.endIndex)
+            guard tracker[id]?.flush.state == .running else { return giveUp(ids[next...], in: id, reason: nil) }
+            guard await release(ids[next..<end], in: id, unthrottle: unthrottle) else { return giveUp(ids[end...], in: id, reason: nil) }
+            next = end
+            await Task.yield()
+        }
+    }
+
+    private func giveUp(_ ids: ArraySlice<QueueID>, in id: FlushID, reason: String?) {
+        tracker.leftUnreleased(ids.count, reason: reason, in: id)
+    }
+
+    /// Releases one batch; false when the queue refused, or the flush has ended.
+    private func release(_ batch: ArraySlice<QueueID>, in id: FlushID, unthrottle: Bool) async -> Bool {
+        guard let flush = tracker[id]?.flush else { return false }
+        var claimed: [QueueID] = []
+        for message in batch where tracker.claim(message, for: id) { claimed.append(message) }
+        guard !claimed.isEmpty else { return true }
+        do {
+            let results = try await queue.release(claimed, by: id, for: scope(of: flush), unthrottle: unthrottle)
+            for (message, result) in zip(claimed, results) {
+                if result == .vanished { forget(message) }
+                if result == .released { counters.released += 1 }
+                tracker.answered(message, result, for: id)
+            }
+            changed(id)
+            return true
+        } catch {
+            for message in claimed { tracker.unclaim(message, for: id) }
+            tracker.leftUnreleased(claimed.count, reason: "\(error)", in: id)
+            changed(id)
+            return false
+        }
+    }
+
+    /// The flush has changed: whoever waits for that is woken, and it ends when nothing is open.
+    func changed(_ id: FlushID) {
+        unsaved.insert(id)
+        if let ended = tracker.end(id, at: time.now) { keep(ended) }
+        wake(id)
+    }
+
+    private func keep(_ ended: Flush) {
+        recent.keep(ended)
+        unsaved.insert(ended.id)
+        if latest[ended.selector] == ended.id { latest[ended.selector] = nil }
+        counters.delivered += ended.delivered
+        counters.deferredAgain += ended.deferredAgain
+        counters.bounced += ended.bounced
+        counters.departed += ended.departed
+        if case .domain(let domain, let subdomains) = ended.selector {
+            for record in index.records(of: domain, subdomains: subdomains) where lastFlushes[record.name]?.id == ended.id {
+                lastFlushes[record.name]?.state = ended.state
+            }
+        }
+        wake(ended.id)
+    }
+}

@@ -1,0 +1,94 @@
+// What can be asked of destinations, messages and past flushes.
+
+extension FlushServer {
+    public func domains(_ query: DomainQuery) -> [DomainSummary] {
+        var names: [DomainName] = []
+        index.visitDomains(after: query.after, prefix: query.prefix) { record in
+            if !query.waitingOnly || record.messages > 0 { names.append(record.name) }
+            return names.count < query.limit
+        }
+        return names.map(summary)
+    }
+
+    public func domain(_ name: DomainName) -> DomainDetail? {
+        guard isKnown(name) else { return nil }
+        var buckets = Array(repeating: 0, count: DomainDetail.ageBucketMinutes.count + 1)
+        if let record = index.record(name) {
+            let now = time.now.seconds
+            for arrival in index.arrivals(in: record) {
+                let minutes = (now - Int64(arrival)) / 60
+                buckets[DomainDetail.ageBucketMinutes.firstIndex { minutes < $0 } ?? buckets.count - 1] += 1
+            }
+        }
+        return DomainDetail(summary: summary(name), ageBuckets: buckets)
+    }
+
+    public func messages(for domain: DomainName, after cursor: MessageCursor?, limit: Int) async throws(FlushError) -> MessagePage? {
+        guard isKnown(domain) else { return nil }
+        let page = index.page(of: domain, after: cursor?.sequence, limit: limit)
+        let messages = try await describe(page.ids)
+        return MessagePage(messages: messages, next: page.next.map(MessageCursor.init))
+    }
+
+    public func message(_ id: QueueID) async throws(FlushError) -> MessageDescription {
+        guard let message = try await describe([id]).first else { throw .messageNotFound(id) }
+        return message
+    }
+
+    public func remove(_ id: QueueID) async throws(FlushError) {
+        do { try await queue.remove(id) } catch { throw FlushError(error) }
+        forget(id)
+    }
+
+    public func flushes(_ query: FlushQuery) async throws(FlushError) -> [Flush] {
+        func isWanted(_ flush: Flush) -> Bool {
+            if let before = query.before, flush.id >= before { return false }
+            if let state = query.state, flush.state != state { return false }
+            if let domain = query.domain, !(flush.selector == .domain(domain, subdomains: false) || flush.selector == .domain(domain, subdomains: true)) {
+                return false
+            }
+            return true
+        }
+        // The store may be a second behind: what memory has of a flush is newer, also when it no longer fits the question.
+        var found: [FlushID: Flush] = [:]
+        do {
+            for flush in try await history.flushes(query) where tracker[flush.id] == nil && recent[flush.id] == nil { found[flush.id] = flush }
+        } catch {
+            throw .queueUnavailable(reason: "the flush history: \(error)")
+        }
+        for flush in tracker.runningFlushes where isWanted(flush) { found[flush.id] = flush }
+        for flush in recent.all where isWanted(flush) { found[flush.id] = flush }
+        return Array(found.values.sorted { $0.id > $1.id }.prefix(query.limit))
+    }
+
+    /// Whether a domain has a record or would get one of its own.
+    private func isKnown(_ domain: DomainName) -> Bool {
+        index.record(domain) != nil || policy.fastFlushDomains.match(domain, store: isProvisioned) == .yes
+    }
+
+    private func summary(_ domain: DomainName) -> DomainSummary {
+        let isListed = policy.fastFlushDomains.match(domain, store: isProvisioned) == .yes
+        let isDraining = relayDomainDirectory.covering(domain)?.state == .draining
+        let record = index.record(domain)
+        return DomainSummary(
+            domain: domain, mode: isListed ? .fast : .slow, state: !isListed ? .unlisted : isDraining ? .draining : .active,
+            messages: record?.messages ?? 0, bytes: record?.bytes ?? 0, oldestArrival: index.oldestArrival(of: domain),
+            lastReason: record?.lastReason, lastFlush: lastFlushes[domain])
+    }
+
+    private func describe(_ ids: [QueueID]) async throws(FlushError) -> [MessageDescription] {
+        do { return try await queue.describe(ids) } catch { throw FlushError(error) }
+    }
+}
+
+extension FlushError {
+    public init(_ error: MailQueueError) {
+        self =
+            switch error {
+            case .notFound(let id): .messageNotFound(id)
+            case .busy(let id): .messageBusy(id)
+            case .unsupported(let what): .unsupported(what)
+            case .unavailable(let reason): .queueUnavailable(reason: reason)
+            }
+    }
+}

@@ -1,0 +1,66 @@
+// One reply of the SMTP server: a code, an enhanced code, and lines that can be sent as they are.
+
+/// A reply (RFC 5321, section 4.2), also thrown where a command is refused.
+///
+/// The text may come from anywhere: rendering replaces whatever is not printable ASCII and cuts what is too long, so no
+/// text can forge a second reply.
+public struct SMTPReply: Error, Sendable, Equatable {
+    /// 200 to 599.
+    public let code: Int
+    /// An enhanced status code such as `4.7.1` (RFC 2034), repeated on every line; nil for greetings, EHLO answers and 3yz.
+    public let enhanced: String?
+    /// The text, a reply line each. Empty means one line without text.
+    public let lines: [String]
+
+    /// - Precondition: `code` is within 200...599.
+    public init(code: Int, enhanced: String?, lines: [String]) {
+        precondition((200...599).contains(code), "an SMTP reply code has three digits, 2yz to 5yz")
+        self.code = code
+        self.enhanced = enhanced
+        self.lines = lines
+    }
+
+    /// A reply of one line.
+    public init(_ code: Int, _ enhanced: String? = nil, _ text: String) {
+        self.init(code: code, enhanced: enhanced, lines: [text])
+    }
+
+    /// The command was carried out, or the client shall go on.
+    public var isPositive: Bool { code < 400 }
+    /// Asking again later may work.
+    public var isTransient: Bool { (400..<500).contains(code) }
+    /// Asking again the same way will not work.
+    public var isPermanent: Bool { code >= 500 }
+
+    /// The longest reply line, line end included (RFC 5321, section 4.5.3.1.5).
+    static let maximumLine = 512
+    /// The most lines of one reply; further ones are left out.
+    static let maximumLines = 64
+
+    /// The reply as it goes over the wire, every line ended with CRLF.
+    public var rendered: [UInt8] {
+        let texts = lines.isEmpty ? [""] : Array(lines.prefix(Self.maximumLines))
+        var bytes: [UInt8] = []
+        for (index, text) in texts.enumerated() {
+            let start = bytes.count
+            let isLast = index == texts.count - 1
+            bytes.append(contentsOf: String(code).utf8)
+            if !isLast || enhanced != nil || !text.isEmpty {
+                bytes.append(UInt8(ascii: isLast ? " " : "-"))
+            }
+            if let enhanced {
+                bytes.append(contentsOf: enhanced.utf8.map(Self.printable))
+                if !text.isEmpty { bytes.append(UInt8(ascii: " ")) }
+            }
+            bytes.append(contentsOf: text.utf8.prefix(Self.maximumLine).map(Self.printable))
+            let excess = bytes.count - start - (Self.maximumLine - 2)
+            if excess > 0 { bytes.removeLast(excess) }
+            bytes.append(contentsOf: [UInt8(ascii: "\r"), UInt8(ascii: "\n")])
+        }
+        return bytes
+    }
+
+    private static func printable(_ byte: UInt8) -> UInt8 {
+        (0x20...0x7e).contains(byte) ? byte : UInt8(ascii: "?")
+    }
+}

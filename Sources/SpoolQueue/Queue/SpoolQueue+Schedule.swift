@@ -1,0 +1,108 @@
+// When waiting messages are looked at again.
+
+import FlushCore
+
+extension SpoolQueue {
+    /// How many due messages one turn of the loop looks at.
+    static let duePerTurn = 500
+    /// A schedule with this many stale items for each current one is built anew.
+    private static let staleFactor = 4
+
+    /// Puts a waiting message into the schedule, for its next attempt or its end of life.
+    func plan(_ id: QueueID) {
+        guard let entry = entries[id], entry.folder != .hold else { return }
+        if let end = endOfLife(of: entry), end < entry.next { entries[id]?.next = max(end, time.now) }
+        guard let next = entries[id]?.next else { return }
+        if schedule.count > 1_000, schedule.count > Self.staleFactor * entries.count {
+            schedule.keep { item in entries[item.id]?.next == item.time }
+        }
+        schedule.add(id, at: next)
+        arm()
+    }
+
+    func endOfLife(of entry: Entry) -> Timestamp? {
+        parameters.maximalQueueLifetime > .zero ? entry.arrival + parameters.maximalQueueLifetime : nil
+    }
+
+    func isExpired(_ entry: Entry) -> Bool { endOfLife(of: entry).map { $0 <= time.now } ?? false }
+
+    /// Sets the alarm to the first item.
+    func arm() {
+        guard phase == .running, let first = schedule.first else { return }
+        if let alarm, alarm.time <= first.time { return }
+        alarm?.task.cancel()
+        let wait = min(max(first.time - time.now, .zero), parameters.queueRunDelay)
+        let task = Task { [weak self, time] in
+            await time.sleep(for: wait)
+            guard !Task.isCancelled else { return }
+            await self?.alarmRang()
+        }
+        alarm = (first.time, task)
+    }
+
+    private func alarmRang() {
+        alarm = nil
+        guard phase == .running else { return }
+        let now = time.now
+        var count = 0
+        while count < Self.duePerTurn, let item = schedule.takeDue(at: now) {
+            count += 1
+            guard let entry = entries[item.id], entry.next == item.time, entry.activity == .idle, entry.folder != .hold else { continue }
+            lookAt(item.id, entry, now: now)
+        }
+        pump()
+        arm()
+    }
+
+    /// A message is due: into a lane, when one of its next hops can be tried.
+    private func lookAt(_ id: QueueID, _ entry: Entry, now: Timestamp) {
+        let waitsForOriginal = arriving.contains(id)
+        if waitsForOriginal {
+            entries[id]?.next = now + parameters.minimalBackoffTime
+            plan(id)
+        } else if let lane = dueLane(of: entry, now: now) {
+            entries[id]?.activity = .inLine
+            lanes.add(.due(id), to: lane)
+        } else if isExpired(entry) || !entry.hasPending || entry.isReport && parameters.relayhost == nil {
+            entries[id]?.activity = .inLine
+            lanes.add(.due(id), to: .nowhere(""))
+        } else {
+            // Nobody may be tried: it waits to be asked for, or for a site that is known to be dead. Memory alone; the file keeps its
+            // older time, so a restart looks at it earlier.
+            entries[id]?.next = now + RetrySchedule.backoff(arrival: entry.arrival, now: now, parameters: parameters)
+            plan(id)
+        }
+    }
+
+    /// The lane in which a due message waits; nil when none of its domains is to be tried by itself.
+    private func dueLane(of entry: Entry, now: Timestamp) -> Lane? {
+        if entry.isReport { return parameters.relayhost.flatMap { sites.suspension(of: $0, at: now) == nil ? .hop($0) : nil } }
+        for domain in entry.domains {
+            guard let route = routes.route(for: domain), !route.etrnOnly, !route.nextHop.usesMX,
+                sites.suspension(of: route.nextHop, at: now) == nil
+            else { continue }
+            return .hop(route.nextHop)
+        }
+        return nil
+    }
+
+    /// The domains that the engine tries by itself.
+    func ownDomains(of entry: Entry) -> [DomainName] {
+        entry.domains.filter { routes.route(for: $0)?.etrnOnly == false }
+    }
+
+    /// Looks at every waiting message again, because relay domains have changed: what waited to be asked for may now be tried.
+    ///
+    /// Costs O(messages), all in memory.
+    public func routesChanged() {
+        let now = time.now
+        let waiting = entries.filter { id, entry in
+            guard entry.activity == .idle, entry.folder != .hold, entry.next > now, entry.hasPending else { return false }
+            return !entry.wasTried && dueLane(of: entry, now: now) != nil
+        }
+        for id in waiting.keys {
+            entries[id]?.next = now
+            plan(id)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// The embedded mail queue: one directory, one file per message, retries, delivery and reports.
+
+import DispatchSockets
+import FlushCore
+import Logging
+
+/// A durable spool that delivers to the relay domains' next hops.
+///
+/// The files are the truth (`SpoolDirectory`); this actor keeps a small entry per message and decides who is tried when. It runs on the
+/// event loop; whatever may block runs on the I/O pool. A crash at any instant loses no accepted message; sent twice is at most what
+/// was in transmission, from the end of the content to the synced status byte.
+///
+/// Recipients of an `etrn-only` domain are tried only by a `release`. After a restart they wait again: who asked is told `interrupted`.
+public actor SpoolQueue: MailQueue {
+    /// How the engine hands a message to a next hop; `DeliveryClient.deliver`, or a test's own.
+    typealias Deliver = @Sendable (Delivery) async -> DeliveryResult
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    public nonisolated var events: AsyncStream<QueueEvent> { eventBuffer.stream }
+    public nonisolated let parameters: SpoolParameters
+
+    nonisolated let loop: EventLoop
+    nonisolated let pool: IOPool
+    nonisolated let directory: SpoolDirectory
+    nonisolated let routes: any MailRoutes
+    nonisolated let time: any TimeSource
+    nonisolated let logger: Logger
+    nonisolated let eventBuffer: EventBuffer
+    let deliver: Deliver
+    let incomingSync: DirectorySync
+    let deferredSync: DirectorySync
+
+    /// Every message that the queue knows; the files' shadow.
+    var entries: [QueueID: Entry] = [:]
+    /// Messages on their way in, or reports that may not be sent yet: on disk perhaps, but not the queue's.
+    var arriving: Set<QueueID> = []
+    var schedule = RetrySchedule()
+    var lanes: DeliveryLanes<Lane, Work>
+    var sites = SiteStates()
+    /// Outcomes that the disk did not take; remembered so that nobody gets a message twice while this process lives.
+    var unsynced: [QueueID: [Int: SpoolEnvelope.Status]] = [:]
+    var ids = SpoolID()
+    /// One-domain arrays shared by all messages for the domain; cleared when it grows.
+    var sharedDomains: [DomainName: [DomainName]] = [:]
+    var phase = Phase.opened
+    var transmissions: [Int: Task<Void, Never>] = [:]
+    var nextTransmission = 0
+    var idleWaiters: [CheckedContinuation<Void, Never>] = []
+    var alarm: (time: Timestamp, task: Task<Void, Never>)?
+
+    enum Phase: Sendable { case opened, running, stopping, stopped }
+
+    /// Delivers with libcurl.
+    ///
+    /// Opens and locks the spool at `path`, which is made when it is not there; nothing is read or tried before `start()`.
+    ///
+    /// - Parameters:
+    ///   - pool: eight threads or more let several messages be synced at once.
+    ///   - logger: is given queue IDs and domains, never addresses or content.
+    public init(
+        path: String, parameters: SpoolParameters, routes: any MailRoutes, client: DeliveryClient, loop: EventLoop, pool: IOPool,
+        time: any TimeSource, logger: Logger
+    ) throws(SpoolError) {
+        let directory = try SpoolDirectory(path: path)
+        self.init(
+            directory: directory, parameters: parameters, routes: routes, loop: loop, pool: pool, time: time, logger: logger,
+            deliver: { await client.deliver($0) })
+    }
+
+    init(
+        directory: SpoolDirectory, parameters: SpoolParameters, routes: any MailRoutes, loop: EventLoop, pool: IOPool,
+        time: any TimeSource, logger: Logger, eventLimit: Int = EventBuffer.maximumEvents, deliver: @escaping Deliver
+    ) {
+        self.directory = directory
+        self.parameters = parameters
+        self.routes = routes
+        self.loop = loop
+        self.pool = pool
+        self.time = time
+        self.logger = logger
+        self.deliver = deliver
+        eventBuffer = EventBuffer(limit: eventLimit)
+        lanes = DeliveryLanes(total: parameters.deliveryConcurrency)
+        incomingSync = DirectorySync(.incoming, of: directory, pool: pool, loop: loop)
+        deferredSync = DirectorySync(.deferred, of: directory, pool: pool, loop: loop)
+    }
+
+    /// What the engine takes from an SMTP server.
+    public nonisolated var intake: SpoolIntake { SpoolIntake(queue: self) }
+
+    /// Makes no new attempts, waits for those that run, at most `limit`, and lets go of the spool.
+    ///
+    /// What is still in transmission then is cancelled and tried again after the next start.
+    public func stop(within limit: Duration) async {
+        guard phase == .running || phase == .opened else { return }
+        phase = .stopping
+        alarm?.task.cancel()
+        alarm = nil
+        if !transmissions.isEmpty {
+            let timer = Task { [time] in
+                await time.sleep(for: limit)
+                if !Task.isCancelled { giveUpWaiting() }
+            }
+            await withCheckedContinuation { idleWaiters.append($0) }
+            timer.cancel()
+        }
+        phase = .stopped
+        for task in transmissions.values { task.cancel() }
+        eventBuffer.end()
+        directory.unlock()
+    }
+
+    private func giveUpWaiting() {
+        logger.warning("stopping with transmissions under way", metadata: ["count": "\(transmissions.count)"])
+        wakeIdleWaiters()
+    }
+
+    func wakeIdleWaiters() {
+        let waiters = idleWaiters
+        idleWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    // MARK: Entries
+
+    /// The next queue ID.
+    func makeID() -> QueueID { ids.next(at: time.now) }
+
+    func queued(_ id: QueueID, _ entry: Entry) -> QueuedMessage {
+        QueuedMessage(id: id, place: entry.place, arrival: entry.arrival, size: entry.size, domains: entry.domains)
+    }
+
+    func tell(_ event: QueueEvent) { eventBuffer.send(event) }
+
+    func entry(for envelope: SpoolEnvelope, in folder: SpoolFolder, next: Timestamp) -> Entry {
+        Entry(
+            arrival: envelope.arrival, size: envelope.size, domains: shared(envelope.pendingDomains), next: next, folder: folder,
+            isReport: envelope.report != nil, hasPending: envelope.hasPending)
+    }
+
+    /// Most messages go to one domain: they share its array.
+    func shared(_ domains: [DomainName]) -> [DomainName] {
+        guard let domain = domains.first, domains.count == 1 else { return domains }
+        if let known = sharedDomains[domain] { return known }
+        // Enough for the domains of a busy hour; what is dropped here lives on in its messages.
+        let limit = 10_000
+        if sharedDomains.count >= limit { sharedDomains.removeAll(keepingCapacity: true) }
+        sharedDomains[domain] = domains
+        return domains
+    }
+}

@@ -1,0 +1,87 @@
+// What listens: the HTTP API and the SMTP intake.
+
+import Configuration
+import ControlAPI
+import DispatchSockets
+import FlushCore
+import Glibc
+import HTTPServer
+import Logging
+import SMTPServer
+import SpoolQueue
+
+/// The listeners, all on one loop.
+struct FrontEnds: Sendable {
+    private let loop: EventLoop
+    private let settings: Settings
+    private let http: HTTPServer
+    private let smtp: SMTPServer
+    private let hosts: HostNames
+
+    init(loop: EventLoop, settings: Settings, core: FlushServer, spool: SpoolQueue, warnings: [String]) {
+        self.loop = loop
+        self.settings = settings
+        let hosts = HostNames(settings.list("http_host_names"))
+        self.hosts = hosts
+
+        let networks = settings.networks("http_trusted_networks")
+        let access = AccessControl(ownUser: geteuid()) { address in
+            switch address {
+            case .ipv4(let number, _): networks.contains(ipv4: number)
+            case .ipv6(let number, _, _): networks.contains(ipv6: number)
+            case .unix: false
+            }
+        }
+        let facts = ControlAPI.Facts(
+            version: Version.text, engine: settings.text("queue_engine"),
+            parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
+            warnings: settings.warnings + warnings, engineUsesMX: false)
+        let api = ControlAPI(service: core, relayDomains: core, bounces: spool, access: access, facts: facts, missing: { [] })
+        let router = api.routes()
+
+        var httpLimits = HTTPLimits()
+        httpLimits.maximumConnections = settings.integer("http_connection_limit")
+        httpLimits.idleTimeout = settings.duration("http_idle_timeout")
+        http = HTTPServer(loop: loop, limits: httpLimits, hostIsAllowed: hosts.allows, respond: router.respond)
+
+        var smtpLimits = SMTPLimits()
+        smtpLimits.maximumMessageSize = settings.bytes("message_size_limit")
+        smtpLimits.maximumRecipients = settings.integer("smtpd_recipient_limit")
+        smtpLimits.maximumErrors = settings.integer("smtpd_hard_error_limit")
+        smtpLimits.commandTimeout = settings.duration("smtpd_timeout")
+        smtpLimits.maximumConnections = settings.integer("smtp_connection_limit")
+        smtpLimits.maximumConnectionsPerClient = settings.integer("smtpd_client_connection_count_limit")
+        let logger = Logger(label: "smtp")
+        smtp = SMTPServer(loop: loop, hostname: settings.text("myhostname"), limits: smtpLimits, intake: spool.intake) { event in
+            logger.debug("smtp", metadata: ["event": "\(event)"])
+        }
+    }
+
+    /// Begins to serve, and tells each address on standard error.
+    func listen() async throws(SocketError) {
+        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Void, SocketError>, Never>) in
+            loop.execute {
+                do throws(SocketError) { done.resume(returning: .success(try self.listenOnLoop())) } catch { done.resume(returning: .failure(error)) }
+            }
+        }
+        try result.get()
+    }
+
+    private func listenOnLoop() throws(SocketError) {
+        for text in settings.list("http_listen") {
+            let listener = try http.listen(at: SocketAddress(parsing: text))
+            hosts.add(listener.address)
+            Console.tell("listening http \(listener.address)")
+        }
+        for text in settings.list("smtp_listen") {
+            let address = try smtp.listen(at: SocketAddress(parsing: text))
+            Console.tell("listening smtp \(address)")
+        }
+    }
+
+    func stop(within limit: Duration) async {
+        async let smtpStopped: Void = smtp.stop(within: limit)
+        async let httpStopped: Void = http.stop(within: limit)
+        _ = await (smtpStopped, httpStopped)
+    }
+}

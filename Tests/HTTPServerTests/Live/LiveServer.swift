@@ -1,0 +1,120 @@
+// A server on a port of its own, and a thread for its blocking client.
+import Dispatch
+import DispatchSockets
+import HTTPTypes
+import Synchronization
+
+@testable import HTTPServer
+
+/// Opens once; who waits at it before goes on then.
+final class Gate: Sendable {
+    private struct State {
+        var isOpen = false
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    func pass() async {
+        await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                if !state.isOpen { state.waiting.append(continuation) }
+                return state.isOpen
+            }
+            if isOpen { continuation.resume() }
+        }
+    }
+
+    func open() {
+        let waiting = state.withLock { state in
+            state.isOpen = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+}
+
+/// A server with some handlers that tests need.
+///
+/// `/echo` answers with the body, `/hello` with "hello", `/yield` the same after suspending, `/gate` when `gate` opens,
+/// `/large` with `largeBody` bytes, `/executor` with whether it ran on the loop before and after suspending.
+struct LiveServer: Sendable {
+    static let largeBody = 8 * 1024 * 1024
+
+    let loop: EventLoop
+    let server: HTTPServer
+    let address: SocketAddress
+    let gate = Gate()
+    /// Opens when a handler of `/gate` has been entered.
+    let entered = Gate()
+    /// Opens when a handler of `/gate` has ended.
+    let left = Gate()
+    let handled = Counter()
+
+    final class Counter: Sendable {
+        private let number = Mutex(0)
+        var value: Int { number.withLock { $0 } }
+        func add() { number.withLock { $0 += 1 } }
+    }
+
+    init(limits: HTTPLimits = HTTPLimits()) async throws {
+        let loop = try EventLoop(label: "test")
+        self.loop = loop
+        let (gate, entered, left, handled) = (gate, entered, left, handled)
+        var router = Router()
+        router.on(.get, "/hello") { _ in Response(contentType: "text/plain", body: .text("hello")) }
+        router.on(.post, "/echo") { request in Response(contentType: "text/plain", body: .bytes(request.body)) }
+        router.on(.get, "/fields") { request in Response(body: .text(request.field(.accept) ?? "none")) }
+        router.on(.get, "/yield") { _ in
+            await Task.yield()
+            return Response(body: .text("yielded"))
+        }
+        router.on(.get, "/gate") { _ in
+            entered.open()
+            await gate.pass()
+            left.open()
+            return Response(body: .text("passed"))
+        }
+        router.on(.get, "/large") { _ in Response(body: .bytes([UInt8](repeating: 0x78, count: Self.largeBody))) }
+        router.on(.get, "/executor") { _ in
+            let before = loop.isCurrent
+            await Task.yield()
+            return Response(body: .text("\(before) \(loop.isCurrent)"))
+        }
+        let table = router
+        let server = HTTPServer(loop: loop, limits: limits) { host, _ in
+            host == "a" || host == ""
+        } respond: { request in
+            handled.add()
+            return await table.respond(to: request)
+        }
+        self.server = server
+        address = try await loop.run { try server.listen(at: .ipv4(0x7f00_0001, port: 0)).address }
+    }
+
+    /// Runs a blocking piece of a test where it holds up nobody.
+    func client<Result: Sendable>(_ body: @escaping @Sendable (SocketAddress) throws -> Result) async throws -> Result {
+        let address = address
+        return try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue(label: "client").async { @Sendable in
+                continuation.resume(with: Swift.Result { try body(address) })
+            }
+        }
+    }
+
+    /// Returns when the server has no connection any more; false after `RawClient.patience`.
+    func isEmptied() async -> Bool {
+        let end = ContinuousClock.now + .seconds(RawClient.patience)
+        while ContinuousClock.now < end {
+            if await loop.run({ server.connectionCount }) == 0 { return true }
+            await Task.yield()
+        }
+        return false
+    }
+
+    func end() async {
+        await server.stop(within: .zero)
+        loop.shutdown()
+    }
+}
