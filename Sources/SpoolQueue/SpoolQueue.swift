@@ -135,7 +135,8 @@ public actor SpoolQueue: MailQueue {
     func entry(for envelope: SpoolEnvelope, in folder: SpoolFolder, next: Timestamp) -> Entry {
         Entry(
             arrival: envelope.arrival, size: envelope.size, domains: shared(envelope.pendingDomains), next: next, folder: folder,
-            isReport: envelope.report != nil, hasPending: envelope.hasPending)
+            isReport: envelope.report != nil, hasPending: envelope.hasPending,
+            owesReport: envelope.owesReport)
     }
 
     /// Most messages go to one domain: they share its array.

@@ -54,17 +54,15 @@ struct Daemon {
             relayDomains: database.relayDomains, directory: relayDomains, time: SystemTime(), executor: loop
         ) { failure in coreLogger.warning("behind the scenes", metadata: ["failure": "\(failure)"]) }
 
-        try await failing(.storage) { () async throws(StoreError) in try await core.start() }
+        // The spool routes by the relay domains, and the core follows the spool.
+        try await failing(.storage) { () async throws(StoreError) in try await core.open() }
         let found = try await failing(.storage) { () async throws(SpoolError) in try await spool.start() }
-        logger.info(
-            "spool read",
-            metadata: [
-                "messages": "\(found.messages)", "interrupted": "\(found.interrupted)", "abandoned": "\(found.abandoned)",
-                "corrupt": "\(found.corrupt)", "unreadable": "\(found.unreadable)", "open_files": "\(files)",
-            ])
+        try await failing(.storage) { () async throws(StoreError) in try await core.start() }
+        logger.info("ready to serve", metadata: ["messages": "\(found.messages)", "open_files": "\(files)"])
 
         let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, spool: spool, warnings: policy.warnings)
         try await failing(.unavailable) { () async throws(SocketError) in try await frontEnds.listen() }
+        await stop.ready()
         Console.tell("ready")
 
         let received = await stop.wait()

@@ -2,16 +2,15 @@
 
 import DispatchSockets
 import Glibc
-import Synchronization
 
 final class StopSignal: Sendable {
     private let signals: AsyncStream<CInt>
-    private let watch: Mutex<SignalWatch?>
+    private let watch: SignalWatch
 
     init(on loop: EventLoop) {
         let (stream, continuation) = AsyncStream<CInt>.makeStream()
         signals = stream
-        watch = Mutex(SignalWatch([SIGTERM, SIGINT], on: loop) { continuation.yield($0) })
+        watch = SignalWatch([SIGTERM, SIGINT], on: loop) { continuation.yield($0) }
     }
 
     /// The first signal; a second one while we stop is for whoever has no patience, and ends the process at once.
@@ -25,10 +24,8 @@ final class StopSignal: Sendable {
         return first
     }
 
-    func cancel() {
-        watch.withLock { watch in
-            watch?.cancel()
-            watch = nil
-        }
-    }
+    /// Returns when signals are really watched; one that comes earlier is lost.
+    func ready() async { await watch.ready() }
+
+    func cancel() { watch.cancel() }
 }

@@ -141,7 +141,7 @@ def test_unreachable_mail_of_a_normal_domain_waits_with_its_reason_and_a_time(ma
     daemon.relay(DOMAIN, sink.next_hop, delivery="normal")
     daemon.send(f"user@{DOMAIN}")
 
-    rows = wait_until(lambda: [row for row in daemon.messages(DOMAIN) if row["reason"]], 20, "a deferred message")
+    rows = wait_until(lambda: [row for row in daemon.messages(DOMAIN) if row["reason"] and row["place"] == "deferred"], 20, "a deferred message")
 
     assert rows[0]["place"] == "deferred" and "refused" in rows[0]["reason"] and rows[0]["next_attempt"], rows
     message = daemon.get(f"/messages/{rows[0]['queue_id']}").json()
@@ -154,7 +154,7 @@ def test_back_off_brings_it_without_being_asked(make_daemon, sink):
     daemon = make_daemon(minimal_backoff_time="1s", maximal_backoff_time="2s", queue_run_delay="1s")
     daemon.relay(DOMAIN, sink.next_hop, delivery="normal")
     daemon.send(f"user@{DOMAIN}")
-    wait_until(lambda: [row for row in daemon.messages(DOMAIN) if row["reason"]], 20, "a deferred message")
+    wait_until(lambda: [row for row in daemon.messages(DOMAIN) if row["reason"] and row["place"] == "deferred"], 20, "a deferred message")
 
     sink.start()
 

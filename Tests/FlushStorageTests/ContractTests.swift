@@ -49,7 +49,9 @@ import Testing
     /// The tables have a column for each field; a field that is added and not kept would be lost at a restart.
     @Test func knowsEveryFieldOfARecord() {
         let answerOnly = 2
-        #expect(Mirror(reflecting: Samples.flush(1)).children.count == 24 + answerOnly, "a new field of Flush needs a column and a line in Samples.fullFlush")
-        #expect(Mirror(reflecting: Samples.relayDomain("a.example")).children.count == 10, "a new field of RelayDomain needs a column")
+        #expect(
+            Mirror(reflecting: Samples.flush(1)).children.count == 24 + answerOnly,
+            "a new field of Flush needs a column and a line in Samples.fullFlush")
+        #expect(Mirror(reflecting: Samples.relayDomain("a.example")).children.count == 10, "a new field needs a column")
     }
 }

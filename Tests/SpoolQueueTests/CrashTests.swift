@@ -71,7 +71,9 @@ import Testing
             let wasInTransmission = sentBefore.contains { $0.recipients == ["alice@origin.example"] }
             #expect(reports == 1 || wasInTransmission && reports == 2, "\(note.rawValue): \(reports) reports")
         } else {
-            #expect(sent.isEmpty, note)
+            // The disk died between the rename and the sync, or before a refused message could be taken back: as a crash just before
+            // the 250, this may leave a message that the client sends again. It is never in pieces.
+            #expect(sent.count { $0 == "ok@normal.example" } == sent.count { $0 == "later@normal.example" }, note)
         }
         #expect(sent.count { $0 == "ok@normal.example" } <= 2, note)
         return hasSurvived

@@ -2,7 +2,7 @@
 
 /// A flush, as it is told to whoever asks.
 ///
-/// Counts are messages. After release `matched = released + inDelivery + held + vanished + unreleased`; then
+/// Counts are messages. At every moment `matched = released + inDelivery + held + vanished + unreleased`, and
 /// `released = delivered + deferredAgain + bounced + departed + open`.
 public struct Flush: Sendable, Equatable {
     public enum Mode: String, Sendable, CaseIterable {
@@ -45,13 +45,15 @@ public struct Flush: Sendable, Equatable {
     public var inDelivery = 0
     public var held = 0
     public var vanished = 0
-    public var unreleased = 0
     public var delivered = 0
     public var deferredAgain = 0
     public var bounced = 0
     public var departed = 0
     public var open = 0
     public var lastReason: String?
+
+    /// Still where they were: their turn has not come, the probes came back, somebody cancelled, or the move failed.
+    public var unreleased: Int { matched - released - inDelivery - held - vanished }
 
     public init(
         id: FlushID, selector: FlushSelector, mode: Mode, state: State = .running, via: FlushRequest.Way, requestedBy: String,

@@ -82,18 +82,15 @@ struct FlushTracker {
         case .inDelivery: running[flush]?.flush.inDelivery += 1
         case .held: running[flush]?.flush.held += 1
         case .vanished: running[flush]?.flush.vanished += 1
-        case .failed(let reason): leftUnreleased(1, reason: reason, in: flush)
+        case .failed(let reason): running[flush]?.flush.lastReason = reason
         }
     }
 
-    /// Counts messages that were not released: the probes came back, somebody cancelled, or the queue refused.
-    mutating func leftUnreleased(_ count: Int, reason: String?, in flush: FlushID) {
-        running[flush]?.flush.unreleased += count
-        if let reason { running[flush]?.flush.lastReason = reason }
+    /// Gives up claims whose release the queue refused.
+    mutating func unclaim(_ ids: [QueueID], reason: String, for flush: FlushID) {
+        for id in ids { disown(id, flush) }
+        running[flush]?.flush.lastReason = reason
     }
-
-    /// Gives up a claim whose release failed.
-    mutating func unclaim(_ id: QueueID, for flush: FlushID) { disown(id, flush) }
 
     /// Takes an attempt's end. Returns the flush that it concerned.
     mutating func attempted(_ attempt: DeliveryAttempt) -> FlushID? {

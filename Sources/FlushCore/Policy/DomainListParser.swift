@@ -119,7 +119,8 @@ struct DomainListParser {
         case ("static", _): tables.append(DomainList.Table(kind: .everything, verdict: verdict))
         default:
             addUnusable(
-                "'\(shown(text.utf8[...]))': lists know no tables of type '\(shown(text.utf8[..<colon]))', only store: and static:", at: verdict)
+                "'\(shown(text.utf8[...]))': lists know no tables of type '\(shown(text.utf8[..<colon]))', only store: and static:",
+                at: verdict)
         }
     }
 

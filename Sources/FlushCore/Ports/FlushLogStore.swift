@@ -25,7 +25,13 @@ public enum FlushLogChange: Sendable, Equatable {
 }
 
 /// Why a store did not do what it was asked.
-public enum StoreError: Error, Equatable, Sendable {
+public enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The disk or the database refused; the text names the file and what went wrong.
     case unavailable(String)
+
+    public var description: String {
+        switch self {
+        case .unavailable(let what): what
+        }
+    }
 }

@@ -41,7 +41,7 @@ public protocol MailQueue: Sendable {
 }
 
 /// Why the queue did not do what it was asked.
-public enum MailQueueError: Error, Equatable, Sendable {
+public enum MailQueueError: Error, Equatable, Sendable, CustomStringConvertible {
     /// No message has this ID.
     case notFound(QueueID)
     /// The message is in delivery at this moment.
@@ -50,6 +50,14 @@ public enum MailQueueError: Error, Equatable, Sendable {
     case unsupported(String)
     /// The queue cannot be read or its manager not be reached; asking again later may work.
     case unavailable(String)
+
+    public var description: String {
+        switch self {
+        case .notFound(let id): "no message has the ID \(id)"
+        case .busy(let id): "\(id) is in delivery"
+        case .unsupported(let what), .unavailable(let what): what
+        }
+    }
 }
 
 /// Where a message stands.

@@ -23,7 +23,6 @@ extension FlushServer {
         if tracker[id]?.flush.state == .running {
             if scheduledSlow == id {
                 scheduledSlow = nil
-                tracker.leftUnreleased(tracker[id]?.flush.matched ?? 0, reason: nil, in: id)
                 tracker.endRelease(of: id)
             }
             tracker.cancel(id)
@@ -168,7 +167,7 @@ extension FlushServer {
             while next < ids.endIndex, let running = tracker[id], running.flush.released < parameters.probeMessages {
                 let count = min(parameters.probeMessages - running.flush.released, Limits.releaseBatch)
                 let end = min(next + count, ids.endIndex)
-                guard await release(ids[next..<end], in: id, unthrottle: true) else { return giveUp(ids[end...], in: id, reason: nil) }
+                guard await release(ids[next..<end], in: id, unthrottle: true) else { return }
                 next = end
             }
             guard next < ids.endIndex else { return }
@@ -176,22 +175,18 @@ extension FlushServer {
                 running.map { $0.siteAnswered || $0.everyReleaseCameBack || $0.flush.state != .running } ?? true
             }
             if let running = tracker[id], running.everyReleaseCameBack, !running.siteAnswered {
-                return giveUp(ids[next...], in: id, reason: nil)
+                return
             }
         }
         // For one message somebody has a reason to try it now; a whole-queue flush leaves dead destinations to their own time.
         let unthrottle = if case .message = tracker[id]?.flush.selector { true } else { false }
         while next < ids.endIndex {
             let end = min(next + Limits.releaseBatch, ids.endIndex)
-            guard tracker[id]?.flush.state == .running else { return giveUp(ids[next...], in: id, reason: nil) }
-            guard await release(ids[next..<end], in: id, unthrottle: unthrottle) else { return giveUp(ids[end...], in: id, reason: nil) }
+            guard tracker[id]?.flush.state == .running else { return }
+            guard await release(ids[next..<end], in: id, unthrottle: unthrottle) else { return }
             next = end
             await Task.yield()
         }
-    }
-
-    private func giveUp(_ ids: ArraySlice<QueueID>, in id: FlushID, reason: String?) {
-        tracker.leftUnreleased(ids.count, reason: reason, in: id)
     }
 
     /// Releases one batch; false when the queue refused, or the flush has ended.
@@ -210,8 +205,7 @@ extension FlushServer {
             changed(id)
             return true
         } catch {
-            for message in claimed { tracker.unclaim(message, for: id) }
-            tracker.leftUnreleased(claimed.count, reason: "\(error)", in: id)
+            tracker.unclaim(claimed, reason: "\(error)", for: id)
             changed(id)
             return false
         }

@@ -69,6 +69,7 @@ public actor FlushServer: FlushService, RelayDomainService {
     var slowStartedAt: Timestamp?
     var scheduledSlow: FlushID?
     var lastID: FlushID?
+    private var isOpen = false
     var isIndexComplete = false
     var isReconciling = false
     var wantsReconcile = false
@@ -99,11 +100,12 @@ public actor FlushServer: FlushService, RelayDomainService {
         startedAt = time.now
     }
 
-    /// Reads relay domains and history, then answers; the index fills behind: from the log files at once, from the queue as the
-    /// scan goes on.
+    /// Reads relay domains and history; the engine may need the relay domains before the queue can be followed.
     ///
     /// - Throws: when the stores cannot be read, which is no state to serve in.
-    public func start() async throws(StoreError) {
+    public func open() async throws(StoreError) {
+        guard !isOpen else { return }
+        isOpen = true
         let now = time.now
         let relayDomains = try await relayDomainStore.all()
         relayDomainDirectory.change(put: relayDomains)
@@ -114,7 +116,11 @@ public actor FlushServer: FlushService, RelayDomainService {
         }
         for relayDomain in relayDomains { pin(relayDomain.domain, at: now) }
         for domain in policy.fastFlushDomains.literalDomains { index.pin(domain, true, at: now) }
+    }
 
+    /// Opens the stores if need be, then answers; the index fills behind: from the log files at once, from the queue as the scan goes on.
+    public func start() async throws(StoreError) {
+        try await open()
         background = [
             Task { await self.followQueue() },
             Task { await self.fillIndex() },

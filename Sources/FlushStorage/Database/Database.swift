@@ -51,8 +51,14 @@ public final class Database: Sendable {
     public var relayDomains: RelayDomainTable { RelayDomainTable(database: self) }
     public var flushHistory: FlushHistory { FlushHistory(database: self) }
 
-    /// Closes all connections; waits for what is being written. Calls made afterwards throw.
+    /// Takes the log up into the database and closes all connections; waits for what is being written. Calls made afterwards throw.
     public func close() throws(StoreError) {
+        // The pool closes a read-only connection last, which cannot do this. Passive: it waits for nobody. What it leaves undone
+        // the next open finds in the log.
+        _ = try? pool.writeWithoutTransaction { database in
+            // Closed already: SQLite does not check what it is given here.
+            if database.sqliteConnection != nil { _ = try database.checkpoint(.passive) }
+        }
         do { try pool.close() } catch { throw Self.storeError(error, path: path) }
     }
 

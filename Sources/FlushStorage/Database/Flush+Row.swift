@@ -7,7 +7,7 @@ extension Flush {
     /// The columns that are plain numbers.
     private static let numbers: [(column: String, path: any WritableKeyPath<Flush, Int> & Sendable)] = [
         ("matched", \.matched), ("matched_bytes", \.matchedBytes), ("released", \.released), ("in_delivery", \.inDelivery),
-        ("held", \.held), ("vanished", \.vanished), ("unreleased", \.unreleased), ("delivered", \.delivered),
+        ("held", \.held), ("vanished", \.vanished), ("delivered", \.delivered),
         ("deferred_again", \.deferredAgain), ("bounced", \.bounced), ("departed", \.departed), ("open", \.open),
     ]
 

@@ -58,7 +58,6 @@ enum Migrations {
                     in_delivery INTEGER NOT NULL,
                     held INTEGER NOT NULL,
                     vanished INTEGER NOT NULL,
-                    unreleased INTEGER NOT NULL,
                     delivered INTEGER NOT NULL,
                     deferred_again INTEGER NOT NULL,
                     bounced INTEGER NOT NULL,

@@ -10,7 +10,10 @@ public enum RelayDomainStoreContract {
             try await demand(open().all(), is: [], "all")
         },
         Case("every field comes back after a restart") { open in
-            let full = [full("branch.example", "[mail.branch.example]:2525"), full("ship.example", "[IPv6:2001:db8::1]:25"), full("b.example", "mx.example:26")]
+            let full = [
+                full("branch.example", "[mail.branch.example]:2525"), full("ship.example", "[IPv6:2001:db8::1]:25"),
+                full("b.example", "mx.example:26"),
+            ]
             let store = try await open()
             for relayDomain in full { try await store.put(relayDomain) }
             try await demand(open().all(), is: full.sorted { $0.domain < $1.domain }, "all")

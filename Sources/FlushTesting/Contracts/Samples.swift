@@ -46,7 +46,6 @@ public enum Samples {
         flush.inDelivery = 103
         flush.held = 104
         flush.vanished = 105
-        flush.unreleased = 106
         flush.delivered = 107
         flush.deferredAgain = 108
         flush.bounced = 109

@@ -3,6 +3,7 @@ import HTTPTypes
 
 /// A table of routes, filled before the server starts.
 public struct Router: Sendable {
+    /// Runs where its caller runs, on the loop: looking for another executor at every call would cost more than the routing.
     public typealias Handler = nonisolated(nonsending) @Sendable (Request) async -> Response
 
     private struct Route: Sendable {

@@ -16,6 +16,8 @@ struct Entry: Sendable {
     var isReport: Bool
     /// False when only a report or the removal of the file is still owed.
     var hasPending: Bool
+    /// A report is still to be made.
+    var owesReport: Bool
     /// An attempt has set its time: it keeps its back-off when relay domains change.
     var wasTried = false
 
@@ -28,6 +30,9 @@ struct Entry: Sendable {
         /// An attempt owns it.
         case attempt
     }
+
+    /// Something is to be done that needs no attempt.
+    var isUnfinished: Bool { !hasPending || owesReport }
 
     var place: MessagePlace {
         if folder == .hold { return .held }

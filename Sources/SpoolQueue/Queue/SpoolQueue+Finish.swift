@@ -12,7 +12,7 @@ extension SpoolQueue {
         guard phase != .stopped, let entry = entries[id] else { return }
         if attempt.isGone { return leave(attempt) }
 
-        if attempt.envelope == nil, isExpired(entry) || !entry.hasPending || entry.isReport && parameters.relayhost == nil {
+        if attempt.envelope == nil, isExpired(entry) || entry.isUnfinished || entry.isReport && parameters.relayhost == nil {
             await loadEnvelope(of: attempt, in: entry.folder)
             if attempt.isGone { return leave(attempt) }
         }
@@ -56,8 +56,7 @@ extension SpoolQueue {
         let id = attempt.id
         guard let entry = entries[id] else { return }
         let now = time.now
-        let wait = RetrySchedule.backoff(arrival: entry.arrival, now: now, parameters: parameters)
-        let next = now + (attempt.envelope?.hasPending == false ? parameters.minimalBackoffTime : wait)
+        let next = nextTime(after: attempt, entry, now: now)
         let home = await pool.run { [directory] in Self.putBack(id, from: entry.folder, next: next, in: directory) }
         if let error = home.error {
             logger.error("message not moved to deferred", metadata: ["queue_id": "\(id)", "error": "\(error)"])
@@ -73,10 +72,19 @@ extension SpoolQueue {
         if let envelope = attempt.envelope {
             entries[id]?.domains = shared(envelope.pendingDomains)
             entries[id]?.hasPending = envelope.hasPending
+            entries[id]?.owesReport = envelope.owesReport
         }
         plan(id)
         let remaining = entries[id].map { queued(id, $0) }
         tell(.attempted(DeliveryAttempt(id: id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes)))
+    }
+
+    private func nextTime(after attempt: Attempt, _ entry: Entry, now: Timestamp) -> Timestamp {
+        // What could not be finished is not a matter of the message's age.
+        if let envelope = attempt.envelope, !envelope.hasPending || envelope.owesReport { return now + parameters.minimalBackoffTime }
+        // Nobody was tried: a report has been made up for, and the pending recipients keep their time.
+        if attempt.domains?.isEmpty == true { return max(now, entry.next) }
+        return now + RetrySchedule.backoff(arrival: entry.arrival, now: now, parameters: parameters)
     }
 
     private static func putBack(

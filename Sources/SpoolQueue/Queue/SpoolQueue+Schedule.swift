@@ -63,7 +63,7 @@ extension SpoolQueue {
         } else if let lane = dueLane(of: entry, now: now) {
             entries[id]?.activity = .inLine
             lanes.add(.due(id), to: lane)
-        } else if isExpired(entry) || !entry.hasPending || entry.isReport && parameters.relayhost == nil {
+        } else if isExpired(entry) || entry.isUnfinished || entry.isReport && parameters.relayhost == nil {
             entries[id]?.activity = .inLine
             lanes.add(.due(id), to: .nowhere(""))
         } else {

@@ -113,9 +113,10 @@ extension SpoolQueue {
         plan(id)
     }
 
-    /// Reports that a crash interrupted come before any delivery.
+    /// Reports that a crash interrupted come before any delivery: one that is on disk already must not be sent and forgotten before
+    /// its original knows of it.
     private func finishOwedReports() async {
-        for id in entries.filter({ !$0.value.hasPending && $0.value.folder != .hold }).keys {
+        for id in entries.filter({ $0.value.isUnfinished && $0.value.folder != .hold }).keys {
             entries[id]?.activity = .attempt
             await finish(Attempt(id: id, flush: nil, unthrottle: false, domains: []))
         }
