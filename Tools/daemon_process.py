@@ -127,6 +127,7 @@ class Daemon:
         while not self._ready.wait(0.02):
             if self.process.poll() is not None:
                 self._reader.join(5)
+                self.process.stderr.close()
                 raise RuntimeError(f"etrnd ended at start with {self.process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()

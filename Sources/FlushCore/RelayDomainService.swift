@@ -9,13 +9,13 @@ public protocol RelayDomainService: Sendable {
 
     /// Writes one; durable and in force when it returns. What is the same already is left alone, version included.
     func putRelayDomain(
-        _ draft: RelayDomainDraft, for domain: DomainName, by author: String, if condition: VersionCondition
+        _ draft: RelayDomainDraft, for domain: DomainName, by author: String, if conditions: [VersionCondition]
     ) async throws(FlushError) -> (relayDomain: RelayDomain, isNew: Bool)
 
     /// Drops one. Refused with `.mailQueued` while mail waits for it, unless forced.
     ///
     /// - Returns: false when there was none.
-    func removeRelayDomain(_ domain: DomainName, force: Bool, if condition: VersionCondition) async throws(FlushError) -> Bool
+    func removeRelayDomain(_ domain: DomainName, force: Bool, if conditions: [VersionCondition]) async throws(FlushError) -> Bool
 
     /// Makes an owner's relay domains exactly these, all or nothing; those of other owners stay.
     func replaceRelayDomains(
@@ -25,7 +25,6 @@ public protocol RelayDomainService: Sendable {
 
 /// Which version of a relay domain a change goes with (RFC 9110, section 13.1).
 public enum VersionCondition: Sendable, Equatable {
-    case any
     /// `If-Match`: it must be at one of these versions.
     case oneOf([String])
     /// `If-Match: *`: it must be there.
@@ -37,7 +36,6 @@ public enum VersionCondition: Sendable, Equatable {
 
     func holds(for current: RelayDomain?) -> Bool {
         switch self {
-        case .any: true
         case .oneOf(let tags): current.map { tags.contains($0.tag) } ?? false
         case .exists: current != nil
         case .noneOf(let tags): !(current.map { tags.contains($0.tag) } ?? false)

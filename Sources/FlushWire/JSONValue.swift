@@ -1,6 +1,7 @@
 // A JSON document as a value, and a reader that says where it is wrong.
 
 import FoundationEssentials
+import JSONText
 
 /// Any JSON value.
 public indirect enum JSONValue: Sendable, Equatable, Decodable {
@@ -146,14 +147,11 @@ struct JSONObjectReader {
     // RFC 6901, sections 3 and 6: `~` and `/` are escaped, then what a URI fragment may not hold.
     private static func pointer(_ name: String, below place: String) -> String {
         var escaped = ""
-        for byte in name.utf8 {
+        for byte in name.utf8.prefix(64) {
             switch byte {
             case UInt8(ascii: "~"): escaped += "~0"
             case UInt8(ascii: "/"): escaped += "~1"
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-                UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
-                escaped.unicodeScalars.append(Unicode.Scalar(byte))
-            default: escaped += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            default: escaped += PercentText.encode(CollectionOfOne(byte))
             }
         }
         return "\(place)/\(escaped)"

@@ -42,6 +42,8 @@ public actor SpoolQueue: MailQueue {
     var ids = SpoolID()
     /// One-domain arrays shared by all messages for the domain; cleared when it grows.
     var sharedDomains: [DomainName: [DomainName]] = [:]
+    /// Free bytes on the spool's file system, and when the disk was asked.
+    var freeSpace: (bytes: Int, asked: ContinuousClock.Instant)?
     var phase = Phase.opened
     var transmissions: [Int: Task<Void, Never>] = [:]
     var nextTransmission = 0

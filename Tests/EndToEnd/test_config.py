@@ -21,7 +21,7 @@ BAD = [
     ("myhostname = -bad-.example", ["etrnd.cf:1", "myhostname"]),
     ("relay_domains = $fast_flush_domains\nfast_flush_domains = $relay_domains", ["etrnd.cf", "relay_domains", "fast_flush_domains"]),
     ("no equals sign here", ["etrnd.cf:1"]),
-    ("slow_flush = permit\n = value", ["etrnd.cf:2"]),
+    ("slow_flush = permit\n= value", ["etrnd.cf:2"]),
     ("  continuation = of nothing", ["etrnd.cf:1"]),
     ("relay_domains = ${unclosed", ["etrnd.cf:1", "relay_domains"]),
 ]

@@ -10,7 +10,8 @@ import Testing
     private func open(relayhost: String? = nil, in spool: Spool? = nil) async throws -> Spool {
         let hop = try relayhost.map { try NextHop(parsing: $0) }
         let spool = try await Spool.open(parameters: { $0.relayhost = hop })
-        spool.sites.answer("never@normal.example", .bounced(reply: "host mail.normal.example said: 550 5.1.1 no such user (in reply to RCPT TO command)"))
+        spool.sites.answer(
+            "never@normal.example", .bounced(reply: "host mail.normal.example said: 550 5.1.1 no such user (in reply to RCPT TO command)"))
         return spool
     }
 

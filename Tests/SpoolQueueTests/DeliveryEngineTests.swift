@@ -69,7 +69,7 @@ import Testing
     @Test func aRetryIsAnnouncedAsInDelivery() async throws {
         let spool = try await Spool.open()
         spool.sites.answer("user@normal.example", .deferred(reason: "not now"))
-        let id = try await spool.send(to: ["user@normal.example"])
+        try await spool.send(to: ["user@normal.example"])
         await spool.events.waitForAttempts(1)
         await spool.time.advance(by: .seconds(301))
         await spool.events.waitForAttempts(2)
@@ -77,13 +77,11 @@ import Testing
         let kinds = spool.events.all.map { event -> String in
             switch event {
             case .queued(let message): "queued \(message.place)"
-            case .attempted(let attempt): "attempted \(attempt.remaining?.place as Any)"
+            case .attempted(let attempt): "attempted \(attempt.remaining.map { "\($0.place)" } ?? "gone")"
             default: "\(event)"
             }
         }
-        #expect(kinds == ["queued inDelivery", "attempted Optional(FlushCore.MessagePlace.deferred)", "queued inDelivery", "attempted Optional(FlushCore.MessagePlace.deferred)"])
-        #expect(spool.events.all.count == 4)
-        _ = id
+        #expect(kinds == ["queued inDelivery", "attempted deferred", "queued inDelivery", "attempted deferred"])
         await spool.stop()
     }
 
@@ -176,9 +174,10 @@ import Testing
 
         #expect(spool.sites.started == 1)
         #expect(spool.events.attempts[1].id == second)
-        #expect(spool.events.attempts[1].outcomes == [
-            DomainOutcome(domain: customer, deferred: 1, reason: "delivery temporarily suspended: Connection refused")
-        ])
+        #expect(
+            spool.events.attempts[1].outcomes == [
+                DomainOutcome(domain: customer, deferred: 1, reason: "delivery temporarily suspended: Connection refused")
+            ])
         #expect(spool.events.attempts[1].remaining?.place == .deferred)
         #expect(spool.files("deferred").count == 2)
         await spool.stop()
@@ -316,7 +315,8 @@ import Testing
 
     // MARK: Failing disks
 
-    @Test(arguments: [DiskOperation.writeStatus, .syncStatus]) func anOutcomeThatTheDiskDoesNotTakeIsNotForgotten(_ operation: DiskOperation) async throws {
+    @Test(arguments: [DiskOperation.writeStatus, .syncStatus])
+    func anOutcomeThatTheDiskDoesNotTakeIsNotForgotten(_ operation: DiskOperation) async throws {
         let fails = Mutex(true)
         let spool = try await Spool.open(fault: { $0 == operation && fails.withLock { $0 } ? 30 : nil })  // EROFS
         spool.sites.answer("later@normal.example", .deferred(reason: "450 later"))

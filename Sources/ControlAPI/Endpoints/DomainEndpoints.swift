@@ -11,7 +11,7 @@ extension ControlAPI {
         let limit = query.limit()
         let wanted = DomainQuery(
             after: query.cursor { DomainName($0) },
-            prefix: query.text("prefix", maximumLength: DomainName.maximumLength, minimumLength: 1)?.lowercased() ?? "",
+            prefix: query.domainPrefix("prefix") ?? "",
             waitingOnly: query.flag("waiting"), limit: limit + 1)
         try query.finish()
 

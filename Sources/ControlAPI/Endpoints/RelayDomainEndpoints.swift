@@ -34,13 +34,13 @@ extension ControlAPI {
     @Sendable func putRelayDomain(_ request: Request, _ principal: Principal) async throws -> Response {
         let name = try request.pathDomain()
         try QueryReader(request).finish()
-        let condition = try request.versionCondition()
+        let conditions = try request.versionConditions()
         let body = try request.jsonBody()
         let draft: RelayDomainDraft
         do { draft = try RelayDomainDraft(json: body) } catch { throw Problem(error) }
         try check([draft.nextHop]) { _ in "#/next_hop" }
 
-        let (relayDomain, isNew) = try await relayDomains.putRelayDomain(draft, for: name, by: principal.name, if: condition)
+        let (relayDomain, isNew) = try await relayDomains.putRelayDomain(draft, for: name, by: principal.name, if: conditions)
         guard isNew else { return answer(relayDomain) }
         return answer(relayDomain, .created, fields: [.location: "/relay-domains/\(name)"])
     }
@@ -52,9 +52,9 @@ extension ControlAPI {
         let force = query.flag("force")
         try query.finish()
         try request.refuseBody()
-        let condition = try request.versionCondition()
+        let conditions = try request.versionConditions()
 
-        guard try await relayDomains.removeRelayDomain(name, force: force, if: condition) else { throw unknownRelayDomain(name) }
+        guard try await relayDomains.removeRelayDomain(name, force: force, if: conditions) else { throw unknownRelayDomain(name) }
         return .noContent
     }
 

@@ -2,6 +2,7 @@
 
 import FlushCore
 import HTTPServer
+import JSONText
 
 /// Collects everything that is wrong with a query, and refuses it with all the places at once.
 struct QueryReader {
@@ -63,6 +64,21 @@ struct QueryReader {
         return choice
     }
 
+    /// The beginning of domain names, in lower case.
+    mutating func domainPrefix(_ name: String) -> String? {
+        guard let text = text(name, maximumLength: DomainName.maximumLength, minimumLength: 1)?.lowercased() else { return nil }
+        let isPlain = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+                UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        if !isPlain { fault(name, "must have letters, digits, dots, hyphens and underscores only (A-labels)") }
+        return text
+    }
+
     mutating func domain(_ name: String) -> DomainName? {
         guard let text = values[name] else { return nil }
         do { return try DomainName(parsing: text) } catch {
@@ -84,8 +100,12 @@ struct QueryReader {
     mutating func limit() -> Int { integer("limit", in: 1...1_000, default: 100) }
 
     mutating func fault(_ name: String, _ detail: String) {
-        faults.append(.init(pointer: "query:\(name.prefix(64))", detail: "\(name.prefix(64)): \(detail)"))
+        let shown = Self.shown(name)
+        faults.append(.init(pointer: "query:\(shown)", detail: "\(shown): \(detail)"))
     }
+
+    /// A name as it may be repeated: bounded, and percent-encoded where it is not plain.
+    private static func shown(_ name: String) -> String { PercentText.encode(name.utf8.prefix(64)) }
 
     func finish() throws(Problem) {
         guard faults.isEmpty else { throw Problem(faults: faults) }

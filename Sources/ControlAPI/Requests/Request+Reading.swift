@@ -54,26 +54,24 @@ extension Request {
         return (EntityTags(field)?.tags ?? []).contains { $0.text == tag }
     }
 
-    /// What `If-Match` and `If-None-Match` ask of a change.
-    func versionCondition() throws(Problem) -> VersionCondition {
-        func tags(_ name: HTTPField.Name, _ text: String) throws(Problem) -> EntityTags {
-            guard let tags = EntityTags(text) else {
-                throw Problem(faults: [.init(pointer: "header:\(name.rawName)", detail: "must be * or a list of ETags")])
-            }
-            return tags
-        }
-        switch (field(.ifMatch), field(.ifNoneMatch)) {
-        case (nil, nil): return .any
-        case (_?, _?):
-            throw Problem(faults: [.init(pointer: "header:If-None-Match", detail: "cannot be given together with If-Match")])
-        case (let text?, nil):
-            if text == "*" { return .exists }
+    /// What `If-Match` and `If-None-Match` ask of a change; both may be given (RFC 9110, section 13.2.2).
+    func versionConditions() throws(Problem) -> [VersionCondition] {
+        var conditions: [VersionCondition] = []
+        if let text = field(.ifMatch) {
             // Strong comparison (section 13.1.1): a weak tag matches nothing.
-            return .oneOf(try tags(.ifMatch, text).tags.filter { !$0.isWeak }.map(\.text))
-        case (nil, let text?):
-            if text == "*" { return .absent }
-            return .noneOf(try tags(.ifNoneMatch, text).tags.map(\.text))
+            conditions.append(text == "*" ? .exists : .oneOf(try tags(.ifMatch, text).filter { !$0.isWeak }.map(\.text)))
         }
+        if let text = field(.ifNoneMatch) {
+            conditions.append(text == "*" ? .absent : .noneOf(try tags(.ifNoneMatch, text).map(\.text)))
+        }
+        return conditions
+    }
+
+    private func tags(_ name: HTTPField.Name, _ text: String) throws(Problem) -> [(text: String, isWeak: Bool)] {
+        guard let list = EntityTags(text) else {
+            throw Problem(faults: [.init(pointer: "header:\(name.rawName)", detail: "must be * or a list of ETags")])
+        }
+        return list.tags
     }
 }
 

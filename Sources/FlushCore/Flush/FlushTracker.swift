@@ -88,7 +88,10 @@ struct FlushTracker {
 
     /// Gives up claims whose release the queue refused.
     mutating func unclaim(_ ids: [QueueID], reason: String, for flush: FlushID) {
-        for id in ids { disown(id, flush) }
+        for id in ids {
+            disown(id, flush)
+            running[flush]?.early[id] = nil
+        }
         running[flush]?.flush.lastReason = reason
     }
 
@@ -101,6 +104,8 @@ struct FlushTracker {
         let judged = mode == .slow ? FlushSelector.everything : selector
         let (outcome, reason) = Self.judge(attempt, for: judged)
         if let reason { running[flush]?.flush.lastReason = reason }
+        // A message that came back with one recipient delivered shows as much as one that got through.
+        if attempt.outcomes.contains(where: { $0.delivered > 0 && judged.means($0.domain) }) { running[flush]?.siteAnswered = true }
         settle(attempt.id, as: outcome, in: flush)
         return flush
     }
@@ -119,7 +124,7 @@ struct FlushTracker {
         guard let entry = running[id] else { return nil }
         guard state != nil || (!entry.isReleasing && entry.flush.open == 0) else { return nil }
         var flush = entry.flush
-        flush.state = state ?? (flush.state == .cancelled ? .cancelled : .finished)
+        flush.state = flush.state == .cancelled ? .cancelled : state ?? .finished
         flush.finishedAt = time
         for message in entry.owned { owners[message] = nil }
         running[id] = nil

@@ -101,6 +101,19 @@ struct DeferredIndex {
         return true
     }
 
+    /// Forgets that a message waits for the domains that `isMeant` names, and the message itself when it waits for no other.
+    /// Returns whether anything was forgotten.
+    @discardableResult
+    mutating func remove(_ id: QueueID, from isMeant: (DomainName) -> Bool, at time: Timestamp) -> Bool {
+        guard let slot = messages.find(id) else { return false }
+        let meant = entryNumbers(of: slot).filter { isMeant(name(entries[Int($0)].domain)) }
+        for entry in meant { unlink(entry, of: slot, at: time) }
+        guard messages[slot].firstEntry == MessageSlot.none else { return !meant.isEmpty }
+        leftDuringScan?.insert(id)
+        drop(slot, at: time)
+        return true
+    }
+
     private mutating func drop(_ slot: Int32, at time: Timestamp) {
         for entry in entryNumbers(of: slot) { unlink(entry, of: slot, at: time) }
         if messages[slot].isDescribed { bytes -= Int(messages[slot].size) }

@@ -56,6 +56,8 @@ struct DomainRecord {
         if messages == 0 {
             lines = []
             emptySince = time
+            // A record that is emptied again and again is never compacted: its sequence starts anew here.
+            if nextSequence > UInt32.max / 2 { nextSequence = 0 }
         }
     }
 

@@ -82,8 +82,9 @@ extension FlushServer {
         if let joined = joinable(request.selector, mode: .slow) { return joined }
         var flush = makeFlush(for: request, mode: .slow)
         guard let earliest = slowStartedAt.map({ $0 + parameters.slowFlushInterval }), flush.requestedAt < earliest else {
-            slowStartedAt = flush.requestedAt
-            return try start(flush)
+            let started = try start(flush)
+            slowStartedAt = started.requestedAt
+            return started
         }
         flush.scheduledAt = earliest
         take(index.snapshot(of: .everything), into: &flush)
@@ -106,6 +107,7 @@ extension FlushServer {
         latest[flush.selector] = id
         let snapshot = index.snapshot(of: .everything)
         tracker.update(id, snapshotRecordings: index.recordings) { take(snapshot, into: &$0) }
+        noteRead(flush)
         run(id, snapshot.ids)
     }
 
@@ -124,13 +126,14 @@ extension FlushServer {
         // A message that an incomplete index does not have yet is asked of the queue itself.
         if case .message(let id) = flush.selector, snapshot.ids.isEmpty { snapshot.ids = [id] }
         take(snapshot, into: &flush)
-        noteRead(flush)
         guard !snapshot.ids.isEmpty else {
             flush.state = .finished
             flush.finishedAt = flush.requestedAt
+            noteRead(flush)
             recent.keep(flush)
             return flush
         }
+        noteRead(flush)
         tracker.start(flush, snapshotRecordings: index.recordings)
         latest[flush.selector] = flush.id
         unsaved.insert(flush.id)
@@ -164,7 +167,9 @@ extension FlushServer {
     private func release(_ ids: [QueueID], in id: FlushID) async {
         var next = ids.startIndex
         if case .domain = tracker[id]?.flush.selector, tracker[id]?.flush.mode == .fast, parameters.probeMessages > 0 {
-            while next < ids.endIndex, let running = tracker[id], running.flush.released < parameters.probeMessages {
+            while next < ids.endIndex, let running = tracker[id], running.flush.state == .running,
+                running.flush.released < parameters.probeMessages
+            {
                 let count = min(parameters.probeMessages - running.flush.released, Limits.releaseBatch)
                 let end = min(next + count, ids.endIndex)
                 guard await release(ids[next..<end], in: id, unthrottle: true) else { return }
@@ -178,8 +183,14 @@ extension FlushServer {
                 return
             }
         }
-        // For one message somebody has a reason to try it now; a whole-queue flush leaves dead destinations to their own time.
-        let unthrottle = if case .message = tracker[id]?.flush.selector { true } else { false }
+        // For one message, and for a site that nobody probes, there is a reason to try now; a whole-queue flush leaves dead
+        // destinations to their own time.
+        let unthrottle =
+            switch tracker[id]?.flush.selector {
+            case .message: true
+            case .domain: parameters.probeMessages == 0 && tracker[id]?.flush.mode == .fast
+            case .everything, nil: false
+            }
         while next < ids.endIndex {
             let end = min(next + Limits.releaseBatch, ids.endIndex)
             guard tracker[id]?.flush.state == .running else { return }
@@ -198,16 +209,25 @@ extension FlushServer {
         do {
             let results = try await queue.release(claimed, by: id, for: scope(of: flush), unthrottle: unthrottle)
             for (message, result) in zip(claimed, results) {
-                if result == .vanished { forget(message) }
+                if result == .vanished { forget(message, meantBy: scope(of: flush)) }
                 if result == .released { counters.released += 1 }
                 tracker.answered(message, result, for: id)
             }
             changed(id)
             return true
         } catch {
-            tracker.unclaim(claimed, reason: "\(error)", for: id)
+            tracker.unclaim(claimed, reason: Self.text(of: error), for: id)
             changed(id)
             return false
+        }
+    }
+
+    /// What an operator reads of a queue that refused.
+    private static func text(of error: MailQueueError) -> String {
+        switch error {
+        case .unavailable(let reason), .unsupported(let reason): reason
+        case .notFound(let id): "\(id) is not in the queue"
+        case .busy(let id): "\(id) is in delivery"
         }
     }
 
@@ -220,7 +240,8 @@ extension FlushServer {
 
     private func keep(_ ended: Flush) {
         recent.keep(ended)
-        unsaved.insert(ended.id)
+        unsaved.remove(ended.id)
+        if ended.matched > 0 { unsavedEnded.keep(ended) }
         if latest[ended.selector] == ended.id { latest[ended.selector] = nil }
         counters.delivered += ended.delivered
         counters.deferredAgain += ended.deferredAgain

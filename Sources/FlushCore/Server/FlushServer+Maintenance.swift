@@ -33,7 +33,7 @@ extension FlushServer {
                     let results = try await queue.release(page.ids, by: nil, for: .domain(domain, subdomains: false), unthrottle: false)
                     for (id, result) in zip(page.ids, results) {
                         if result == .released { released += 1 }
-                        if result == .vanished { forget(id) }
+                        if result == .vanished { forget(id, meantBy: .domain(domain, subdomains: false)) }
                     }
                 } catch {
                     report(.refresh("\(domain): \(error)"))

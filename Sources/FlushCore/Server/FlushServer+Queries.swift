@@ -52,11 +52,14 @@ extension FlushServer {
         // The store may be a second behind: what memory has of a flush is newer, also when it no longer fits the question.
         var found: [FlushID: Flush] = [:]
         do {
-            for flush in try await history.flushes(query) where tracker[flush.id] == nil && recent[flush.id] == nil { found[flush.id] = flush }
+            for flush in try await history.flushes(query) {
+                if tracker[flush.id] == nil, recent[flush.id] == nil, unsavedEnded[flush.id] == nil { found[flush.id] = flush }
+            }
         } catch {
             throw .queueUnavailable(reason: "the flush history: \(error)")
         }
         for flush in tracker.runningFlushes where isWanted(flush) { found[flush.id] = flush }
+        for flush in unsavedEnded.all where isWanted(flush) { found[flush.id] = flush }
         for flush in recent.all where isWanted(flush) { found[flush.id] = flush }
         return Array(found.values.sorted { $0.id > $1.id }.prefix(query.limit))
     }

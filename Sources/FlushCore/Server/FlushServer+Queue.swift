@@ -7,9 +7,12 @@ extension FlushServer {
     }
 
     func followQueue() async {
+        var taken = 0
         for await event in queue.events {
             take(event)
             if Task.isCancelled { return }
+            taken += 1
+            if taken % Limits.eventsPerTurn == 0 { await Task.yield() }
         }
     }
 
@@ -40,6 +43,12 @@ extension FlushServer {
     func forget(_ id: QueueID) {
         let before = index.domains(of: id)
         if index.remove(id, at: time.now) { noteInJournal(id, before: before, after: []) }
+    }
+
+    /// Drops what the queue says is gone: the message, or only its wait for the domains that were meant; for others it may still wait.
+    func forget(_ id: QueueID, meantBy selector: FlushSelector) {
+        let before = index.domains(of: id)
+        if index.remove(id, from: selector.means, at: time.now) { noteInJournal(id, before: before, after: index.domains(of: id)) }
     }
 
     private func noteInJournal(_ id: QueueID, before: [DomainName], after: [DomainName]) {

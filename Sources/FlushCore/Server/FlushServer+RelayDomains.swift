@@ -4,32 +4,29 @@ import DequeModule
 
 extension FlushServer {
     public func relayDomains(after domain: DomainName?, owner: String?, limit: Int) -> [RelayDomain] {
-        let wanted = relayDomainDirectory.all().values.filter { relayDomain in
-            (owner == nil || relayDomain.owner == owner) && (domain.map { $0 < relayDomain.domain } ?? true)
-        }
-        return Array(wanted.sorted { $0.domain < $1.domain }.prefix(limit))
+        relayDomainDirectory.page(after: domain, owner: owner, limit: limit)
     }
 
     public func relayDomain(_ domain: DomainName) -> RelayDomain? { relayDomainDirectory[domain] }
 
     public func putRelayDomain(
-        _ draft: RelayDomainDraft, for domain: DomainName, by author: String, if condition: VersionCondition
+        _ draft: RelayDomainDraft, for domain: DomainName, by author: String, if conditions: [VersionCondition]
     ) async throws(FlushError) -> (relayDomain: RelayDomain, isNew: Bool) {
         await beginChange()
         defer { endChange() }
         let current = relayDomainDirectory[domain]
-        try check(condition, against: current, domain)
+        try check(conditions, against: current, domain)
         let wanted = merge(draft, into: current, domain, by: author)
         guard wanted != current else { return (wanted, false) }
         try await store(put: [wanted], remove: [])
         return (wanted, current == nil)
     }
 
-    public func removeRelayDomain(_ domain: DomainName, force: Bool, if condition: VersionCondition) async throws(FlushError) -> Bool {
+    public func removeRelayDomain(_ domain: DomainName, force: Bool, if conditions: [VersionCondition]) async throws(FlushError) -> Bool {
         await beginChange()
         defer { endChange() }
         let current = relayDomainDirectory[domain]
-        try check(condition, against: current, domain)
+        try check(conditions, against: current, domain)
         guard current != nil else { return false }
         let waiting = messagesRelying(on: domain)
         guard force || waiting == 0 else { throw .mailQueued(domain, messages: waiting) }
@@ -83,8 +80,8 @@ extension FlushServer {
         if let next = relayDomainTurns.popFirst() { next.resume() } else { isChangingRelayDomains = false }
     }
 
-    private func check(_ condition: VersionCondition, against current: RelayDomain?, _ domain: DomainName) throws(FlushError) {
-        guard condition.holds(for: current) else { throw .versionMismatch(domain, current: current?.version) }
+    private func check(_ conditions: [VersionCondition], against current: RelayDomain?, _ domain: DomainName) throws(FlushError) {
+        guard conditions.allSatisfy({ $0.holds(for: current) }) else { throw .versionMismatch(domain, current: current?.version) }
     }
 
     private func merge(_ draft: RelayDomainDraft, into current: RelayDomain?, _ domain: DomainName, by author: String) -> RelayDomain {
@@ -110,7 +107,10 @@ extension FlushServer {
         relayDomainDirectory.change(put: put, remove: remove)
         let now = time.now
         for relayDomain in put { pin(relayDomain.domain, at: now) }
-        for domain in remove { index.pin(domain, policy.fastFlushDomains.literalDomains.contains(domain), at: now) }
+        for domain in remove {
+            index.pin(domain, policy.fastFlushDomains.literalDomains.contains(domain), at: now)
+            if index.record(domain) == nil { lastFlushes[domain] = nil }
+        }
     }
 
     /// The messages whose way this relay domain is: for itself, and for subdomains that have no relay domain of their own.

@@ -12,7 +12,7 @@ extension FlushServer {
 
     public func flush(_ id: FlushID, waitingFor patience: Duration) async throws(FlushError) -> Flush? {
         if patience > .zero, tracker[id] != nil { await wait(for: id, atMost: patience) { $0 == nil } }
-        if let running = tracker[id]?.flush ?? recent[id] { return running }
+        if let running = tracker[id]?.flush ?? recent[id] ?? unsavedEnded[id] { return running }
         do { return try await history.flush(id) } catch { throw .queueUnavailable(reason: "the flush history: \(error)") }
     }
 

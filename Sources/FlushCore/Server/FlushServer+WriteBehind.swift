@@ -25,17 +25,24 @@ extension FlushServer {
     private func writeHistory() async {
         let ids = unsaved
         unsaved = []
-        let flushes = ids.compactMap { tracker[$0]?.flush ?? recent[$0] }.filter { $0.matched > 0 }
-        var rest = flushes[...]
-        while !rest.isEmpty {
-            let slice = rest.prefix(Self.historySlice)
-            do {
-                try await history.save(Array(slice))
+        var rest = ids.compactMap { tracker[$0]?.flush }.filter { $0.matched > 0 }[...]
+        var ended = unsavedEnded.count
+        do {
+            while !rest.isEmpty {
+                let slice = Array(rest.prefix(Self.historySlice))
+                try await history.save(slice)
                 rest = rest.dropFirst(slice.count)
-            } catch {
-                unsaved.formUnion(rest.map(\.id))
-                return report(.writeBehind("the flush history: \(error)"))
             }
+            // After the running ones: what ended meanwhile is written over them.
+            while ended > 0 {
+                let slice = unsavedEnded.oldest(Self.historySlice)
+                try await history.save(slice)
+                unsavedEnded.dropOldest(Set(slice.map(\.id)))
+                ended -= max(1, slice.count)
+            }
+        } catch {
+            unsaved.formUnion(rest.map(\.id))
+            report(.writeBehind("the flush history: \(error)"))
         }
     }
 
@@ -59,7 +66,7 @@ extension FlushServer {
             case .append, .rewrite:
                 failed = await !apply(changes)
                 changes = []
-                if !failed { failed = await !rewriteLog(of: domain) }
+                if failed { journal.rewrite(domain) } else { failed = await !rewriteLog(of: domain) }
             }
             if changes.count >= Self.historySlice {
                 failed = await !apply(changes)

@@ -31,6 +31,10 @@ public actor FlushServer: FlushService, RelayDomainService {
         static let runningFlushes = 10_000
         /// Ended flushes kept in memory, those that matched nothing included (these are nowhere else).
         static let recentFlushes = 1_000
+        /// Ended flushes that wait for a history that cannot be written; beyond them the oldest are lost.
+        static let unsavedFlushes = 10_000
+        /// Queue events taken between two chances for others to run: a backlog must not hold up the front ends.
+        static let eventsPerTurn = 500
         /// Ended flushes kept on disk.
         static let historyFlushes = 100_000
         /// How far the log files and the history may be behind.
@@ -64,7 +68,10 @@ public actor FlushServer: FlushService, RelayDomainService {
     var latest: [FlushSelector: FlushID] = [:]
     var lastFlushes: [DomainName: DomainSummary.LastFlush] = [:]
     var recent = RecentFlushes(limit: Limits.recentFlushes)
+    /// Running flushes whose counts have changed since the history was told.
     var unsaved: Set<FlushID> = []
+    /// Ended flushes that the history does not have yet: `recent` may forget them before it does.
+    var unsavedEnded = RecentFlushes(limit: Limits.unsavedFlushes)
     var journal = LogJournal()
     var slowStartedAt: Timestamp?
     var scheduledSlow: FlushID?

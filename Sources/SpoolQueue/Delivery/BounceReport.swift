@@ -102,12 +102,16 @@ struct BounceReport: Sendable {
         if reason.hasPrefix("message expired") { return "4.4.7" }
         for word in reason.split(separator: " ") {
             let parts = word.split(separator: ".", omittingEmptySubsequences: false)
-            if parts.count == 3, parts[0] == "5" || parts[0] == "4", parts.dropFirst().allSatisfy({ (1...3).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) {
+            if parts.count == 3, parts[0] == "5" || parts[0] == "4", parts.dropFirst().allSatisfy(isShortNumber) {
                 // A refusal is for good, whatever class the other side wrote into it (RFC 3464, section 2.3.4, follows the action).
                 return "5.\(parts[1]).\(parts[2])"
             }
         }
         return "5.0.0"
+    }
+
+    private static func isShortNumber(_ text: Substring) -> Bool {
+        (1...3).contains(text.utf8.count) && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
 
     /// Whether the reason quotes an SMTP reply: a three-digit code that begins with 5.

@@ -11,7 +11,8 @@ struct ReceivedLine {
         // With more than one recipient the line would tell each of the others.
         let only = mail.recipients.count == 1 ? mail.recipients.first : nil
         let recipient = only.map { "\r\n\tfor \($0)" } ?? ""
-        text = "Received: from \(SpoolEnvelope.line(mail.helo, limit: 255)) (\(Self.client(mail.peer.address)))\r\n"
+        text =
+            "Received: from \(SpoolEnvelope.line(mail.helo, limit: 255)) (\(Self.client(mail.peer.address)))\r\n"
             + "\tby \(host) (etrnd) with \(mail.protocolName) id \(id)\(recipient);\r\n"
             + "\t\(MailDate.text(time))\r\n"
     }

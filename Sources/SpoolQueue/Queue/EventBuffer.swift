@@ -31,7 +31,11 @@ final class EventBuffer: Sendable {
 
     /// For one consumer. Ends after `end()`, when everything has been taken.
     var stream: AsyncStream<QueueEvent> {
-        AsyncStream { await self.next() } onCancel: { self.release() }
+        AsyncStream {
+            await self.next()
+        } onCancel: {
+            self.release()
+        }
     }
 
     func send(_ event: QueueEvent) {

@@ -11,13 +11,24 @@ extension SpoolQueue {
     /// The reply when the disk is too full for a message of `size` bytes; nil when there is room.
     func lackOfRoom(for size: Int) async -> SMTPReply? {
         do {
-            let free = try await pool.run { [directory] () throws(SpoolError) in try directory.freeBytes() }
-            let needed = parameters.queueMinfree.addingReportingOverflow(max(0, size))
-            return needed.overflow || free < max(needed.partialValue, 1) ? Self.noRoom : nil
+            let (sum, overflow) = parameters.queueMinfree.addingReportingOverflow(max(0, size))
+            let needed = overflow ? Int.max : max(sum, 1)
+            return try await freeBytes(atLeast: needed) < needed ? Self.noRoom : nil
         } catch {
             logger.error("free space unknown", metadata: ["error": "\(error)"])
             return SMTPReply(451, "4.3.0", "The queue's disk does not answer; try again later")
         }
+    }
+
+    /// The free space. When it was enough half a second ago that is believed: a question to the disk for each MAIL and each DATA
+    /// would stand in line behind the syncs of other messages. What fills the disk meanwhile is refused when it is written.
+    private func freeBytes(atLeast needed: Int) async throws(SpoolError) -> Int {
+        let longestAge = Duration.milliseconds(500)
+        if let known = freeSpace, known.bytes >= needed, known.asked.duration(to: .now) < longestAge { return known.bytes }
+        let asked = ContinuousClock.now
+        let bytes = try await pool.run { [directory] () throws(SpoolError) in try directory.freeBytes() }
+        freeSpace = (bytes, asked)
+        return bytes
     }
 
     func makeWriter(for mail: SMTPEnvelope) throws(SMTPReply) -> SpoolWriter {

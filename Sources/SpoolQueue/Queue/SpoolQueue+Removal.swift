@@ -54,7 +54,7 @@ extension SpoolQueue {
     public func bounce(_ id: QueueID) async throws(MailQueueError) -> KeptReport {
         do throws(SpoolError) {
             return try await pool.run { [directory] () throws(SpoolError) in try directory.keptReport(id, withContent: true) }
-        } catch where error.isMissing { throw .notFound(id) } catch { throw .unavailable("\(error)") }
+        } catch  where error.isMissing { throw .notFound(id) } catch { throw .unavailable("\(error)") }
     }
 
     /// Removes a kept report. Durable when it returns.
@@ -64,7 +64,7 @@ extension SpoolQueue {
                 try directory.remove(id, from: .bounces)
                 try directory.sync(.bounces)
             }
-        } catch where error.isMissing { throw .notFound(id) } catch { throw .unavailable("\(error)") }
+        } catch  where error.isMissing { throw .notFound(id) } catch { throw .unavailable("\(error)") }
     }
 }
 

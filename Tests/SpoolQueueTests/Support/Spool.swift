@@ -112,7 +112,7 @@ struct Spool: Sendable {
     /// Opens a spool: a new one, or the one in `folder` again.
     static func open(
         in folder: TemporaryFolder = TemporaryFolder(), at path: String? = nil, routes: FakeRoutes? = nil, sites: FakeSites = FakeSites(),
-        time: ManualTime = ManualTime(settle: settle), fault: (@Sendable (DiskOperation) -> CInt?)? = nil,
+        time: ManualTime = ManualTime(settle: settle), fault: (@Sendable (DiskOperation) -> CInt?)? = nil, deliver: SpoolQueue.Deliver? = nil,
         parameters change: (inout SpoolParameters) -> Void = { _ in }
     ) async throws -> Spool {
         let routes =
@@ -126,8 +126,8 @@ struct Spool: Sendable {
         let loop = try EventLoop(label: "spool-test")
         let directory = try SpoolDirectory(path: path ?? "\(folder.path)/spool", fault: fault)
         let queue = SpoolQueue(
-            directory: directory, parameters: parameters, routes: routes, loop: loop, pool: IOPool(label: "spool-test", width: 4), time: time,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, deliver: { await sites.deliver($0) })
+            directory: directory, parameters: parameters, routes: routes, loop: loop, pool: IOPool(label: "spool-test", width: 24), time: time,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, deliver: deliver ?? { await sites.deliver($0) })
         let events = EventLog()
         let stream = queue.events
         Task { for await event in stream { events.add(event) } }
