@@ -57,7 +57,8 @@ public actor SpoolQueue: MailQueue {
     /// Opens and locks the spool at `path`, which is made when it is not there; nothing is read or tried before `start()`.
     ///
     /// - Parameters:
-    ///   - pool: eight threads or more let several messages be synced at once.
+    ///   - pool: mail is taken in as fast as the disk syncs, and a disk syncs many files at once faster than one after the other: a thread
+    ///     for each connection that sends mail at the same time is not too many.
     ///   - logger: is given queue IDs and domains, never addresses or content.
     public init(
         path: String, parameters: SpoolParameters, routes: any MailRoutes, client: DeliveryClient, loop: EventLoop, pool: IOPool,

@@ -1,6 +1,7 @@
 import FlushCore
 import FlushTesting
 import FlushWire
+import HTTPServer
 import HTTPTypes
 import Testing
 

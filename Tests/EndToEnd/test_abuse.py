@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from daemon_process import wait_until
+from daemon_process import Daemon, wait_until
 from expectations import finished, problem
 
 DOMAIN = "customer.example"
@@ -56,11 +56,26 @@ def resident_kib(daemon) -> int:
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
 
+def messages_on_disk(daemon) -> list[str]:
+    """Every message file, whole or begun, as folder/name; the spool's lock is none."""
+    spool = daemon.state / "spool"
+    return sorted(str(path.relative_to(spool)) for path in spool.glob("*/**/*") if path.is_file())
+
+
 def is_well(daemon) -> None:
     """It answers, and quickly."""
     begin = time.monotonic()
     assert daemon.get("/readyz").status == 200
     assert time.monotonic() - begin < 5
+
+
+@pytest.fixture(scope="module")
+def shared(program, tmp_path_factory):
+    """One daemon for all of a table: none of it may disturb what comes after."""
+    daemon = Daemon(program, tmp_path_factory.mktemp("d")).start()
+    yield daemon
+    assert daemon.is_running, daemon.log_tail()
+    daemon.kill()
 
 
 class TestHTTP:
@@ -86,16 +101,6 @@ class TestHTTP:
         "long header": (b"GET /livez HTTP/1.1\r\n" + HOST + b"X-A: " + b"a" * 40_000 + b"\r\n\r\n", 431),
         "many headers": (b"GET /livez HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n", 431),
     }
-
-    @pytest.fixture(scope="class")
-    def shared(self, program, tmp_path_factory):
-        """One daemon for the whole table: none of it may disturb what comes after."""
-        from daemon_process import Daemon
-
-        daemon = Daemon(program, tmp_path_factory.mktemp("d")).start()
-        yield daemon
-        assert daemon.is_running, daemon.log_tail()
-        daemon.kill()
 
     @pytest.mark.parametrize("name", MALFORMED)
     def test_a_malformed_request_gets_a_problem_and_the_connection_closes(self, shared, name):
@@ -257,7 +262,7 @@ class TestSMTP:
         "unknown": ([], b"FROBNICATE", b"50"),
         "mail before helo": ([], b"MAIL FROM:<a@b.example>", b"503"),
         "rcpt before mail": ([b"EHLO c.example"], b"RCPT TO:<a@customer.example>", b"503"),
-        "data before rcpt": ([b"EHLO c.example", b"MAIL FROM:<a@b.example>"], b"DATA", b"503"),
+        "data before rcpt": ([b"EHLO c.example", b"MAIL FROM:<a@b.example>"], b"DATA", b"554 5.5.1"),
         "no brackets": ([b"EHLO c.example"], b"MAIL FROM:nobody", b"501"),
         "unknown parameter": ([b"EHLO c.example"], b"MAIL FROM:<a@b.example> X=Y", b"555"),
         "too big": ([b"EHLO c.example"], b"MAIL FROM:<a@b.example> SIZE=999999999999", b"552"),
@@ -307,8 +312,7 @@ class TestSMTP:
             connection.sendall(b"HELO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@customer.example>\r\nDATA\r\n")
             read_until(connection, b"354 ")
             connection.sendall(b"Subject: half\r\n\r\n" + b"x" * 200_000)
-        spool = ready.state / "spool"
-        wait_until(lambda: not [path for path in spool.rglob("*") if path.is_file()], 10, "an empty spool")
+        wait_until(lambda: not messages_on_disk(ready), 10, "an empty spool")
         assert ready.get("/status").json()["messages"] == 0
 
     def test_a_mail_loop_is_refused(self, ready):
@@ -330,7 +334,7 @@ class TestFullDisk:
         def make(**parameters):
             daemon = make_daemon(start=False, **parameters)
             daemon.state.mkdir()
-            command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE_MIB}m", "etrnd-test", str(daemon.state)]
+            command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE_MIB}m,mode=0700", "etrnd-test", str(daemon.state)]
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             if made.returncode != 0:
                 pytest.skip(f"mounting is not allowed here: {made.stderr.strip()}")
@@ -351,6 +355,11 @@ class TestFullDisk:
         filler.write_bytes(b"\0" * max(0, free - leave_kib * 1024))
         return filler
 
+    def mail_reply(self, daemon, size: int = 0) -> int:
+        with smtplib.SMTP(*daemon.smtp, local_hostname="c.example", timeout=20) as client:
+            client.ehlo()
+            return client.mail("a@b.example", [f"size={size}"])[0]
+
     def refused(self, daemon, size: int) -> int:
         try:
             daemon.send(f"user@{DOMAIN}", size=size)
@@ -365,14 +374,23 @@ class TestFullDisk:
         daemon.send(f"user@{DOMAIN}", test_id="before")
         filler = self.fill(daemon, leave_kib=2048)
 
+        # The free space is asked for twice a second, not for every message.
+        wait_until(lambda: self.mail_reply(daemon) == 452, 10, "a 452")
         assert self.refused(daemon, size=100) == 452
         is_well(daemon)
         # What is there can still be delivered: that makes room.
         sink.start()
         finished(daemon.flush(DOMAIN), delivered=1)
 
+        # Room for the margin is not room for the margin and the message that is announced.
+        filler.unlink()
+        self.fill(daemon, leave_kib=6 * 1024)
+        wait_until(lambda: self.mail_reply(daemon) == 250, 10, "room again")
+        assert self.mail_reply(daemon, size=5_000_000) == 452
+
         filler.unlink()
         daemon.send(f"user@{DOMAIN}", test_id="after")
+        wait_until(lambda: daemon.waiting(DOMAIN) == 1, 10, "the message's record")
         finished(daemon.flush(DOMAIN), delivered=1)
 
     def test_a_disk_that_fills_up_in_the_middle_is_452_and_leaves_nothing(self, small, sink):

@@ -6,6 +6,11 @@ import Testing
 @testable import FlushCore
 
 @Suite(.timeLimit(.minutes(1))) struct PackedQueueIDTests {
+    func packed(_ text: String) throws -> PackedQueueID {
+        let id = try #require(QueueID(text))
+        return try #require(PackedQueueID(id))
+    }
+
     @Test(arguments: ["0", "_", "z", "4XyZ1", "682E8440A4", "4cRQyX3TqWz5Dl2", "____________________", "zzzzzzzzzzzzzzzzzzzz", "AaZz09_"])
     func givesBackTheText(_ text: String) throws {
         let id = try #require(QueueID(text))
@@ -27,13 +32,13 @@ import Testing
         for first in alphabet {
             for second in alphabet {
                 for text in ["\(first)\(second)", "aaaaaaaaa\(first)\(second)"] {
-                    seen.insert(try #require(PackedQueueID(try #require(QueueID(text)))))
+                    seen.insert(try packed(text))
                     count += 1
                 }
             }
         }
         // "a" and "a0" are not the same although 0 could be a padding.
-        for length in 1...20 { seen.insert(try #require(PackedQueueID(try #require(QueueID(String(repeating: "0", count: length)))))) }
+        for length in 1...20 { seen.insert(try packed(String(repeating: "0", count: length))) }
 
         // "00" is among the pairs already.
         #expect(seen.count == count + 19)

@@ -155,6 +155,7 @@ extension SpoolQueue {
         } else if !Task.isCancelled {
             sites.failed(
                 hop, startedAt: start, now: time.now, for: parameters.minimalBackoffTime, reason: result.reason ?? "it cannot be reached")
+            logger.notice("next hop not reached", metadata: ["queue_id": "\(id)", "next_hop": "\(hop)"])
         }
         await record(result, of: tried, in: message, attempt: part.attempt)
     }

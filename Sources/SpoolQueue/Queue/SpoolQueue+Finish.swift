@@ -48,7 +48,19 @@ extension SpoolQueue {
     private func leave(_ attempt: Attempt) {
         entries[attempt.id] = nil
         unsynced[attempt.id] = nil
-        tell(.attempted(DeliveryAttempt(id: attempt.id, flush: attempt.flush, remaining: nil, outcomes: attempt.outcomes)))
+        tellEnd(of: attempt, remaining: nil)
+    }
+
+    private func tellEnd(of attempt: Attempt, remaining: QueuedMessage?) {
+        tell(.attempted(DeliveryAttempt(id: attempt.id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes)))
+        // Reasons quote replies, which may name addresses: they stay out of the log.
+        logger.info(
+            "attempt ended",
+            metadata: [
+                "queue_id": "\(attempt.id)", "domains": "\(attempt.outcomes.map(\.domain.description).joined(separator: " "))",
+                "delivered": "\(attempt.outcomes.map(\.delivered).reduce(0, +))", "deferred": "\(attempt.outcomes.map(\.deferred).reduce(0, +))",
+                "bounced": "\(attempt.outcomes.map(\.bounced).reduce(0, +))", "left_queue": "\(remaining == nil)",
+            ])
     }
 
     /// The message goes back to `deferred`, or stays where it is when the disk refuses.
@@ -75,8 +87,7 @@ extension SpoolQueue {
             entries[id]?.owesReport = envelope.owesReport
         }
         plan(id)
-        let remaining = entries[id].map { queued(id, $0) }
-        tell(.attempted(DeliveryAttempt(id: id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes)))
+        tellEnd(of: attempt, remaining: entries[id].map { queued(id, $0) })
     }
 
     private func nextTime(after attempt: Attempt, _ entry: Entry, now: Timestamp) -> Timestamp {

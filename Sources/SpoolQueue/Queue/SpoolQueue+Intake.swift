@@ -88,6 +88,9 @@ extension SpoolQueue {
             plan(id)
         }
         if let entry = entries[id] { tell(.queued(queued(id, entry))) }
+        logger.info(
+            "message queued",
+            metadata: ["queue_id": "\(id)", "size": "\(envelope.size)", "recipients": "\(envelope.recipients.count)"])
         pump()
     }
 }

@@ -31,11 +31,12 @@ extension SpoolQueue {
 
     // MARK: Kept reports
 
-    /// Kept reports in the order of their IDs, those after `after`, at most `limit` (and at most a page).
+    /// Kept reports in the order of their IDs, those after `after`, at most `limit` (and at most a page, and one that tells
+    /// whether there is another page).
     ///
     /// Lists the directory each time: kept reports are few, or an operator is about to make them few.
     public func bounces(after: QueueID?, limit: Int) async throws(MailQueueError) -> [KeptReport] {
-        let limit = min(max(limit, 0), Self.pageSize)
+        let limit = min(max(limit, 0), Self.pageSize + 1)
         do throws(SpoolError) {
             return try await pool.run { [directory] () throws(SpoolError) in
                 let ids = try directory.list(.bounces).ids.filter { id in after.map { id > $0 } ?? true }.sorted()

@@ -35,7 +35,6 @@ extension SpoolQueue {
     }
 
     public func describe(_ ids: [QueueID]) async throws(MailQueueError) -> [MessageDescription] {
-        precondition(ids.count <= Self.pageSize, "describe takes a page at most")
         let known = ids.map { ($0, entries[$0]?.folder ?? .deferred) }
         let read = await pool.run { [directory] in known.map { id, folder in Self.read(id, in: folder, of: directory) } }
         return read.compactMap { $0.map(description) }

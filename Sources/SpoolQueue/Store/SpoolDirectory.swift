@@ -31,7 +31,10 @@ final class SpoolDirectory: Sendable {
         var opened: [CInt] = []
         do throws(SpoolError) {
             for folder in SpoolFolder.allCases { opened.append(try Self.openFolder(folder.name, at: root)) }
-            guard fsync(root) == 0 else { throw .system(operation: "fsync \(path)", code: errno) }
+            // The directories themselves must outlive a crash of the machine: their names, and the spool's own.
+            let parent = try Self.openFolder("..", at: root)
+            defer { close(parent) }
+            guard fsync(root) == 0, fsync(parent) == 0 else { throw .system(operation: "fsync \(path)", code: errno) }
         } catch {
             for descriptor in opened + [lock] { close(descriptor) }
             throw error
