@@ -61,6 +61,14 @@ let package = Package(
             resources: [.embedInCode("openapi.yaml"), .embedInCode("status.html")],
             swiftSettings: strict),
         .target(
+            name: "PostfixQueue",
+            dependencies: [
+                "FlushCore", "DispatchSockets", "CLinux",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
             name: "SpoolQueue",
             dependencies: [
                 "FlushCore", "SMTPServer", "CurlTransport", "DispatchSockets",
@@ -88,19 +96,21 @@ let package = Package(
 
         // Fakes and contract suites, and the suites themselves.
         .target(name: "FlushTesting", dependencies: ["FlushCore"], swiftSettings: strict),
+        .target(name: "SocketTesting", dependencies: ["DispatchSockets"], swiftSettings: strict),
         .testTarget(
             name: "FlushCoreTests", dependencies: ["FlushCore", "FlushTesting"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
         .testTarget(name: "DispatchSocketsTests", dependencies: ["DispatchSockets"], swiftSettings: strict),
-        .testTarget(name: "CurlTransportTests", dependencies: ["CurlTransport", "DispatchSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "CurlTransportTests", dependencies: ["CurlTransport", "DispatchSockets", "SocketTesting"], swiftSettings: strict),
         .testTarget(
             name: "HTTPServerTests",
             dependencies: [
-                "HTTPServer", "DispatchSockets", .product(name: "HTTPTypes", package: "swift-http-types"),
+                "HTTPServer", "DispatchSockets", "SocketTesting", .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "SMTPServerTests", dependencies: ["SMTPServer", "DispatchSockets"], swiftSettings: strict),
+            name: "SMTPServerTests", dependencies: ["SMTPServer", "DispatchSockets", "SocketTesting"], swiftSettings: strict),
         .testTarget(
             name: "FlushStorageTests",
             dependencies: [
@@ -110,8 +120,15 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
+            name: "PostfixQueueTests",
+            dependencies: [
+                "PostfixQueue", "FlushCore", "FlushTesting", "DispatchSockets",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
             name: "SpoolQueueTests",
-            dependencies: ["SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DispatchSockets"],
+            dependencies: ["SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DispatchSockets", "SocketTesting"],
             swiftSettings: strict),
         .testTarget(
             name: "ControlAPITests",

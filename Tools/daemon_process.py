@@ -168,11 +168,15 @@ class Daemon:
         if not self.is_running:
             return self.process.returncode if self.process else 0
         self.process.terminate()
+        return self.ended()
+
+    def ended(self, limit: float = STOP_LIMIT) -> int:
+        """Its exit code, after a signal that was sent already; one that does not end is killed, which is an error."""
         try:
-            code = self.process.wait(STOP_LIMIT)
+            code = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"etrnd did not end within {STOP_LIMIT} s of SIGTERM:\n{self.log_tail()}") from None
+            raise AssertionError(f"etrnd did not end within {limit} s of the signal:\n{self.log_tail()}") from None
         self._finish()
         return code
 

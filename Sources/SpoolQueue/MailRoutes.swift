@@ -13,7 +13,7 @@ public protocol MailRoutes: Sendable {
 
 /// How mail for a domain travels.
 public struct MailRoute: Sendable, Equatable {
-    /// Must not use MX records: the spool cannot look them up.
+    /// The spool cannot look up MX records: one that uses them takes no new mail, and what is queued waits with that reason.
     public var nextHop: NextHop
     /// The mail waits until somebody asks for it.
     public var etrnOnly: Bool

@@ -24,6 +24,9 @@ public struct SpoolParameters: Sendable {
     public var queueRunDelay: Duration = .seconds(300)
     /// Mail and reports that are older are given back to their sender. Zero: one attempt.
     public var maximalQueueLifetime: Duration = .seconds(5 * 86_400)
+    /// Reports that nobody can carry, kept until an operator has read them. Beyond this the oldest are dropped, and the log says which:
+    /// a stranger's mail to unknown users must not fill the disk.
+    public var keptReportLimit = 10_000
 
     public init(myhostname: String) { self.myhostname = myhostname }
 }

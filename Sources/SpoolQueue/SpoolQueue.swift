@@ -34,12 +34,17 @@ public actor SpoolQueue: MailQueue {
     var entries: [QueueID: Entry] = [:]
     /// Messages on their way in, or reports that may not be sent yet: on disk perhaps, but not the queue's.
     var arriving: Set<QueueID> = []
+    /// Messages whose files are being looked at (`refresh`), and who waits for the end of that.
+    var looks: [QueueID: [CheckedContinuation<Void, Never>]] = [:]
     var schedule = RetrySchedule()
     var lanes: DeliveryLanes<Lane, Work>
     var sites = SiteStates()
     /// Outcomes that the disk did not take; remembered so that nobody gets a message twice while this process lives.
     var unsynced: [QueueID: [Int: SpoolEnvelope.Status]] = [:]
     var ids = SpoolID()
+    /// Files in `bounces`, as far as we know.
+    var keptReports = 0
+    var isTrimmingReports = false
     /// One-domain arrays shared by all messages for the domain; cleared when it grows.
     var sharedDomains: [DomainName: [DomainName]] = [:]
     /// Free bytes on the spool's file system, and when the disk was asked.
@@ -126,8 +131,13 @@ public actor SpoolQueue: MailQueue {
 
     // MARK: Entries
 
-    /// The next queue ID.
-    func makeID() -> QueueID { ids.next(at: time.now) }
+    /// The next queue ID; a file of that name in the queue would be replaced.
+    func makeID() -> QueueID {
+        while true {
+            let id = ids.next(at: time.now)
+            if entries[id] == nil, !arriving.contains(id) { return id }
+        }
+    }
 
     func queued(_ id: QueueID, _ entry: Entry) -> QueuedMessage {
         QueuedMessage(id: id, place: entry.place, arrival: entry.arrival, size: entry.size, domains: entry.domains)

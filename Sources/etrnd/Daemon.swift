@@ -14,8 +14,8 @@ import SpoolQueue
 
 /// Everything wired together.
 struct Daemon {
-    /// Threads for blocking disk work: as many messages are synced at once.
-    private static let diskThreads = 8
+    /// Threads for blocking disk work: as many messages are synced at once, and a disk syncs many in the time of one. They mostly sleep.
+    private static let diskThreads = 24
 
     private let settings: Settings
     private let policy: DaemonPolicy
@@ -41,7 +41,8 @@ struct Daemon {
             try DestinationLogs(stateDirectory: directory, pool: pool, logger: Logger(label: "flush"))
         }
         let relayDomains = RelayDomainDirectory()
-        let curl = CurlMulti(loop: loop, maximumTransfers: spoolParameters.deliveryConcurrency, maximumCachedConnections: spoolParameters.deliveryConcurrency)
+        let curl = CurlMulti(
+            loop: loop, maximumTransfers: spoolParameters.deliveryConcurrency, maximumCachedConnections: spoolParameters.deliveryConcurrency)
         let spool = try await failing(.storage) { () throws(SpoolError) in
             try SpoolQueue(
                 path: "\(directory)/spool", parameters: spoolParameters,
@@ -61,18 +62,25 @@ struct Daemon {
         logger.info("ready to serve", metadata: ["messages": "\(found.messages)", "open_files": "\(files)"])
 
         let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, spool: spool, warnings: policy.warnings)
-        try await failing(.unavailable) { () async throws(SocketError) in try await frontEnds.listen() }
-        await stop.ready()
-        Console.tell("ready")
+        // Deliveries may run already: an address that is taken must not cut them off, or their mail would come again at each start.
+        let failure: DaemonError?
+        do throws(DaemonError) {
+            try await frontEnds.listen()
+            failure = nil
+            await stop.ready()
+            Console.tell("ready")
+            let received = await stop.wait()
+            logger.info("stopping", metadata: ["signal": "\(received)"])
+        } catch { failure = error }
 
-        let received = await stop.wait()
-        logger.info("stopping", metadata: ["signal": "\(received)"])
+        await core.endWaits()
         await frontEnds.stop(within: settings.duration("shutdown_timeout"))
         await spool.stop(within: settings.duration("shutdown_timeout"))
         await core.stop()
         await curl.shutdown()
         do { try database.close() } catch { logger.warning("closing the database", metadata: ["failure": "\(error)"]) }
         stop.cancel()
+        if let failure { throw failure }
         logger.info("stopped")
     }
 

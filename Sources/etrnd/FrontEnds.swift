@@ -36,7 +36,9 @@ struct FrontEnds: Sendable {
             version: Version.text, engine: settings.text("queue_engine"),
             parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
             warnings: settings.warnings + warnings, engineUsesMX: false)
-        let api = ControlAPI(service: core, relayDomains: core, bounces: spool, access: access, facts: facts, missing: { [] })
+        let api = ControlAPI(
+            service: core, relayDomains: RelayDomainChanges(core: core, spool: spool), bounces: spool, access: access, facts: facts,
+            missing: { [] })
         let router = api.routes()
 
         var httpLimits = HTTPLimits()
@@ -58,24 +60,33 @@ struct FrontEnds: Sendable {
     }
 
     /// Begins to serve, and tells each address on standard error.
-    func listen() async throws(SocketError) {
-        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Void, SocketError>, Never>) in
+    ///
+    /// - Throws: when an address cannot be had; those before it are served until `stop`.
+    func listen() async throws(DaemonError) {
+        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<Void, DaemonError>, Never>) in
             loop.execute {
-                do throws(SocketError) { done.resume(returning: .success(try self.listenOnLoop())) } catch { done.resume(returning: .failure(error)) }
+                do throws(DaemonError) { done.resume(returning: .success(try self.listenOnLoop())) } catch { done.resume(returning: .failure(error)) }
             }
         }
         try result.get()
     }
 
-    private func listenOnLoop() throws(SocketError) {
-        for text in settings.list("http_listen") {
-            let listener = try http.listen(at: SocketAddress(parsing: text))
+    private func listenOnLoop() throws(DaemonError) {
+        try forEachAddress(of: "http_listen") { (address) throws(SocketError) in
+            let listener = try http.listen(at: address)
             hosts.add(listener.address)
             Console.tell("listening http \(listener.address)")
         }
-        for text in settings.list("smtp_listen") {
-            let address = try smtp.listen(at: SocketAddress(parsing: text))
-            Console.tell("listening smtp \(address)")
+        try forEachAddress(of: "smtp_listen") { (address) throws(SocketError) in
+            Console.tell("listening smtp \(try smtp.listen(at: address))")
+        }
+    }
+
+    private func forEachAddress(of parameter: String, _ listen: (SocketAddress) throws(SocketError) -> Void) throws(DaemonError) {
+        for text in settings.list(parameter) {
+            do throws(SocketError) { try listen(SocketAddress(parsing: text)) } catch {
+                throw DaemonError("\(parameter): \(error)", .unavailable)
+            }
         }
     }
 

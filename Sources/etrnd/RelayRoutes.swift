@@ -9,7 +9,7 @@ struct RelayRoutes: MailRoutes {
     let relayDomains: DomainList
 
     func route(for domain: DomainName) -> MailRoute? {
-        guard let relayDomain = directory.covering(domain), !relayDomain.nextHop.usesMX else { return nil }
+        guard let relayDomain = directory.covering(domain) else { return nil }
         let isListed = relayDomains.match(domain, store: { directory[$0] != nil }) == .yes
         // What was accepted before a list changed keeps its way out; new mail is a stranger's.
         return MailRoute(

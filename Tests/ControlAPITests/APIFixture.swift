@@ -14,7 +14,9 @@ struct APIFixture {
     let router: Router
     let time = ManualTime()
 
-    init(messages: [QueuedMessage] = [], fastFlushDomains: String = "store:", slowFlush: FlushPolicy.SlowFlush = .permit, trusted: Bool = true) async throws {
+    init(messages: [QueuedMessage] = [], fastFlushDomains: String = "store:", slowFlush: FlushPolicy.SlowFlush = .permit, trusted: Bool = true)
+        async throws
+    {
         queue = InMemoryQueue(messages: messages)
         let lists = [fastFlushDomains, "store:"].map { text in
             DomainList(parsing: text, mode: .parentDomains) { (path) throws(DomainList.UnreadableFile) in throw .init(reason: "no files here") }
@@ -52,7 +54,10 @@ struct Answer {
 
     init(_ response: Response) {
         self.response = response
-        let bytes = switch response.body { case .bytes(let bytes): bytes }
+        let bytes =
+            switch response.body {
+            case .bytes(let bytes): bytes
+            }
         json = JSONValue(parsing: bytes)
     }
 

@@ -2,6 +2,7 @@
 
 import CurlTransport
 import DispatchSockets
+import SocketTesting
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(3))) struct CurlMultiTests {

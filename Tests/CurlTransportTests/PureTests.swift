@@ -143,6 +143,7 @@ import Testing
         #expect(talk.received(reply(354)) == .sendContent)
 
         #expect(talk.received(reply(250)) == .unexpectedReply)
+        #expect(!talk.exchanges.contains { $0.step == .content })
     }
 
     @Test func theFinalDotMustBeAskedForBeforeItIsSent() {

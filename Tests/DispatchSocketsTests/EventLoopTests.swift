@@ -1,9 +1,10 @@
 // The loop: order of work, timers, watches, and its end.
 
-@testable import DispatchSockets
 import Dispatch
 import Glibc
 import Testing
+
+@testable import DispatchSockets
 
 extension SocketTests {
     @Suite struct EventLoopTests {

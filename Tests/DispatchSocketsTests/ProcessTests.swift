@@ -1,8 +1,9 @@
 // What concerns the whole process: its descriptors and its signals. Each test has a process of its own.
 
-@testable import DispatchSockets
 import Glibc
 import Testing
+
+@testable import DispatchSockets
 
 extension SocketTests {
     @Suite(.serialized) struct ProcessTests {

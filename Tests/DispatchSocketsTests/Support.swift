@@ -53,14 +53,15 @@ final class TestServer: Sendable {
         let loop = try loop ?? EventLoop(label: "test")
         let events = Recorder<Event>()
         let listener = try loop.sync { () throws(SocketError) in
-            OnLoop(value: try loop.listen(at: address, limits: limits) { connection in
-                connection.handler = ClosureHandler { connection, event in
-                    react(connection, event)
-                    events.add(event)
-                }
-                react(connection, .opened)
-                events.add(.opened)
-            })
+            OnLoop(
+                value: try loop.listen(at: address, limits: limits) { connection in
+                    connection.handler = ClosureHandler { connection, event in
+                        react(connection, event)
+                        events.add(event)
+                    }
+                    react(connection, .opened)
+                    events.add(.opened)
+                })
         }
         self.loop = loop
         self.listener = listener
@@ -139,7 +140,12 @@ final class Client: Sendable {
     let descriptor: CInt
 
     init(to address: SocketAddress, receiveBuffer: CInt? = nil) throws {
-        let family = switch address { case .ipv4: AF_INET; case .ipv6: AF_INET6; case .unix: AF_UNIX }
+        let family =
+            switch address {
+            case .ipv4: AF_INET;
+            case .ipv6: AF_INET6;
+            case .unix: AF_UNIX
+            }
         descriptor = socket(family, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ClientError(operation: "socket", code: errno) }
         var limit = timeval(tv_sec: 10, tv_usec: 0)
@@ -229,7 +235,9 @@ final class TemporaryDirectory: Sendable {
     deinit {
         if let stream = opendir(path) {
             while let entry = readdir(stream) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+                let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
                 if name != ".", name != ".." { unlink(path + "/" + name) }
             }
             closedir(stream)

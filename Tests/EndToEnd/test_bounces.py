@@ -4,6 +4,7 @@ import email.policy
 
 from daemon_process import wait_until
 from expectations import finished
+from peers import files_in_spool, messages_on_disk
 
 DOMAIN = "customer.example"
 
@@ -22,7 +23,7 @@ def kept(daemon) -> list[dict]:
     return daemon.get("/bounces").json()["bounces"]
 
 
-def check_report(raw: bytes | str) -> None:
+def check_report(raw: bytes | str, reason="no such user", recipient_status="5.1.1", diagnostic="550 5.1.1 no such user") -> None:
     """RFC 3464: text, delivery status, and the original's headers."""
     data = raw.encode() if isinstance(raw, str) else raw
     report = email.message_from_bytes(data, policy=email.policy.default)
@@ -30,12 +31,12 @@ def check_report(raw: bytes | str) -> None:
     assert report["To"] and "alice@sender.example" in report["To"] and report["From"] and report["Date"] and report["Message-ID"]
     assert report["Auto-Submitted"], report.items()
     text, status, original = report.iter_parts()
-    assert text.get_content_type() == "text/plain" and "no such user" in text.get_content()
+    assert text.get_content_type() == "text/plain" and reason in text.get_content()
     assert status.get_content_type() == "message/delivery-status"
     _, recipient = status.get_payload()
     assert recipient["Final-Recipient"].replace(" ", "") == f"rfc822;nobody@{DOMAIN}"
-    assert recipient["Action"] == "failed" and recipient["Status"] == "5.1.1"
-    assert "550 5.1.1 no such user" in recipient["Diagnostic-Code"]
+    assert recipient["Action"] == "failed" and recipient["Status"] == recipient_status, recipient.items()
+    assert diagnostic in (recipient["Diagnostic-Code"] or ""), recipient.items()
     assert original.get_content_type() in ("text/rfc822-headers", "message/rfc822")
     assert "undeliverable" in str(original.get_payload())
 
@@ -102,3 +103,61 @@ def test_mail_that_is_too_old_is_given_back(make_daemon, sink):
 
     assert "expired" in rows[0]["reason"], rows
     wait_until(lambda: daemon.waiting(DOMAIN) == 0, 10, "an empty record")
+
+
+QUICK = {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s"}
+
+
+def test_what_expires_is_reported_through_the_relayhost(make_daemon, sink, make_sink):
+    provider = make_sink().start()
+    daemon = make_daemon(relayhost=provider.next_hop, maximal_queue_lifetime="2s", **QUICK)
+    daemon.relay(DOMAIN, sink.next_hop, delivery="normal")
+    daemon.send(f"nobody@{DOMAIN}", test_id="undeliverable")
+
+    provider.wait_for(lambda site: site.messages, what="the report")
+
+    (report,) = provider.snapshot()
+    assert report.sender == "" and report.recipients == ["alice@sender.example"]
+    check_report(report.content, "expired", "4.4.7", "")
+    wait_until(lambda: files_in_spool(daemon) == [], 10, "an empty spool")
+
+
+def test_mail_that_nobody_asks_for_expires_too(make_daemon, sink):
+    daemon = make_daemon(maximal_queue_lifetime="2s", **QUICK)
+    daemon.relay(DOMAIN, sink.next_hop, delivery="etrn-only")
+    sink.start()
+    daemon.send(f"nobody@{DOMAIN}")
+
+    rows = wait_until(lambda: kept(daemon), 20, "the kept report")
+
+    assert "expired" in rows[0]["reason"] and sink.connections == 0
+    wait_until(lambda: daemon.waiting(DOMAIN) == 0, 10, "an empty record")
+
+
+def test_a_lifetime_of_nothing_means_one_attempt(make_daemon, sink):
+    daemon = make_daemon(maximal_queue_lifetime="0", **QUICK)
+    daemon.relay(DOMAIN, sink.next_hop, delivery="normal")
+    daemon.send(f"nobody@{DOMAIN}")
+
+    rows = wait_until(lambda: kept(daemon), 20, "the kept report")
+
+    assert "refused" in rows[0]["reason"], rows
+    wait_until(lambda: daemon.waiting(DOMAIN) == 0, 10, "an empty record")
+
+
+def test_a_report_waits_for_a_relayhost_that_is_down_and_survives_a_kill(make_daemon, sink, make_sink, self_signed):
+    provider = make_sink(tls=self_signed)
+    daemon = make_daemon(relayhost=provider.next_hop, **QUICK)
+    bounced(daemon, sink)
+    wait_until(lambda: messages_on_disk(daemon), 10, "the report in the spool")
+    assert kept(daemon) == []
+    daemon.kill()
+    daemon.start()
+    provider.start()
+
+    provider.wait_for(lambda site: site.messages, what="the report")
+
+    wait_until(lambda: files_in_spool(daemon) == [], 10, "an empty spool")
+    (report,) = provider.snapshot()
+    check_report(report.content)
+    assert report.tls

@@ -136,6 +136,18 @@ def test_a_flush_that_ran_at_a_kill_is_interrupted(daemon, sink):
     assert {message.header("X-Test-ID") for message in sink.snapshot()} == {"0", "1"}
 
 
+def test_a_request_right_after_a_start_misses_nothing(daemon, sink):
+    with_mail(daemon, sink, count=100)
+    for stop in (daemon.kill, daemon.stop, daemon.kill, daemon.stop, daemon.kill):
+        stop()
+        daemon.start()
+        assert daemon.post(f"/etrn/{DOMAIN}", dry_run="true").json()["matched"] == 100
+    daemon.kill()
+    sink.start()
+    daemon.start()
+    finished(daemon.flush(DOMAIN), delivered=100)
+
+
 def test_unreachable_mail_of_a_normal_domain_waits_with_its_reason_and_a_time(make_daemon, sink):
     daemon = make_daemon(minimal_backoff_time="300s")
     daemon.relay(DOMAIN, sink.next_hop, delivery="normal")

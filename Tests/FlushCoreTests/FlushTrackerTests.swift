@@ -196,6 +196,19 @@ import Testing
         #expect(tracker[Samples.flushID(1)]?.flush.deferredAgain == 1)
     }
 
+    @Test func aSiteThatRefusesForNowIsUpAllTheSame() {
+        var tracker = tracker(1)
+        _ = tracker.claim(id, for: Samples.flushID(1))
+        tracker.answered(id, .released, for: Samples.flushID(1))
+        var refused = attempt(pending: [branch], DomainOutcome(domain: branch, deferred: 1, reason: "452 mailbox full"))
+        refused.siteAnswered = true
+
+        _ = tracker.attempted(refused)
+
+        #expect(tracker[Samples.flushID(1)]?.siteAnswered == true)
+        #expect(tracker[Samples.flushID(1)]?.flush.deferredAgain == 1)
+    }
+
     @Test func aDeliveryToSomebodyElseShowsNothingOfTheSite() {
         var tracker = tracker(1)
         _ = tracker.claim(id, for: Samples.flushID(1))

@@ -163,10 +163,12 @@ import Testing
 }
 
 @Suite struct TimestampTests {
-    @Test(arguments: [
-        (0, 0), (1, 0), (999_999, 0), (1_000_000, 1), (-1, -1), (-1_000_000, -1), (-1_000_001, -2), (Int64.max, 9_223_372_036_854),
-        (Int64.min, -9_223_372_036_855),
-    ] as [(Int64, Int64)]) func wholeSecondsAreRoundedDown(microseconds: Int64, seconds: Int64) {
+    @Test(
+        arguments: [
+            (0, 0), (1, 0), (999_999, 0), (1_000_000, 1), (-1, -1), (-1_000_000, -1), (-1_000_001, -2), (Int64.max, 9_223_372_036_854),
+            (Int64.min, -9_223_372_036_855),
+        ] as [(Int64, Int64)]) func wholeSecondsAreRoundedDown(microseconds: Int64, seconds: Int64)
+    {
         #expect(Timestamp(microseconds: microseconds).seconds == seconds)
     }
 

@@ -1,11 +1,12 @@
 // The database file: who may hold it, what is refused at the start, what outlives a kill.
 
 import FlushCore
-@testable import FlushStorage
 import FlushTesting
 import GRDB
 import Glibc
 import Testing
+
+@testable import FlushStorage
 
 @Suite struct DatabaseTests {
     typealias Database = FlushStorage.Database
@@ -16,7 +17,9 @@ import Testing
             try Database(directory: directory).close()
             return nil
         } catch {
-            switch error { case .unavailable(let reason): return reason }
+            switch error {
+            case .unavailable(let reason): return reason
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 
 import DispatchSockets
 import FlushCore
-@testable import FlushStorage
 import FlushTesting
 import Glibc
 import Testing
+
+@testable import FlushStorage
 
 @Suite struct DestinationLogsTests {
     let branch = Samples.domain("branch.example")
@@ -17,7 +18,9 @@ import Testing
             try await body()
             return nil
         } catch {
-            switch error { case .unavailable(let reason): return reason }
+            switch error {
+            case .unavailable(let reason): return reason
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 import DispatchSockets
 import SMTPServer
+import SocketTesting
 import Synchronization
 
 final class RecordingIntake: MailIntake {
@@ -45,7 +46,7 @@ final class RecordingIntake: MailIntake {
 
     func checkSender(_ sender: SMTPPath, declaredSize: Int?, peer: Peer) async -> SMTPReply? {
         tell.yield(.sender)
-        await holdSender?.wait()
+        await holdSender?.pass()
         return nil
     }
 
@@ -74,12 +75,12 @@ final class RecordingIntake: MailIntake {
                 return content.count
             }
             intake.tell.yield(.appended(size))
-            await intake.holdAppend?.wait()
+            await intake.holdAppend?.pass()
         }
 
         func commit() async throws(SMTPReply) -> SMTPReply {
             intake.tell.yield(.committing)
-            await intake.holdCommit?.wait()
+            await intake.holdCommit?.pass()
             let text = content.withLock { String(decoding: $0, as: UTF8.self) }
             intake.state.withLock { $0.messages.append(text) }
             intake.tell.yield(.committed)
@@ -90,29 +91,5 @@ final class RecordingIntake: MailIntake {
             intake.state.withLock { $0.abandoned += 1 }
             intake.tell.yield(.abandoned)
         }
-    }
-}
-
-/// Holds up whoever waits until it is opened.
-final class Gate: Sendable {
-    private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = state.withLock { state in
-                if !state.isOpen { state.waiting.append(continuation) }
-                return state.isOpen
-            }
-            if isOpen { continuation.resume() }
-        }
-    }
-
-    func open() {
-        let waiting = state.withLock { state in
-            state.isOpen = true
-            defer { state.waiting = [] }
-            return state.waiting
-        }
-        for continuation in waiting { continuation.resume() }
     }
 }

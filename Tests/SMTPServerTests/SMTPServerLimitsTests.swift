@@ -1,6 +1,7 @@
 // What the server does with too many clients, slow ones and greedy ones, on a real port.
 
 import DispatchSockets
+import SocketTesting
 import Synchronization
 import Testing
 

@@ -1,6 +1,7 @@
 // The server on a real port, with an intake that only remembers.
 
 import DispatchSockets
+import SocketTesting
 import Synchronization
 import Testing
 

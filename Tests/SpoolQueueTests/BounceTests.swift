@@ -114,6 +114,25 @@ import Testing
         await spool.stop()
     }
 
+    @Test func theOldestReportGivesWayWhenTooManyAreKept() async throws {
+        let spool = try await Spool.open(parameters: { $0.keptReportLimit = 3 })
+        var originals: [QueueID] = []
+        for number in 0..<5 {
+            spool.sites.answer("never\(number)@normal.example", .bounced(reply: "550 no"))
+            originals.append(try await spool.send(to: ["never\(number)@normal.example"]))
+            await spool.events.waitForAttempts(number + 1)
+        }
+
+        #expect(try await spool.queue.bounces(after: nil, limit: 10).map(\.original) == Array(originals.suffix(3)))
+
+        let again = try await spool.reopened { $0.keptReportLimit = 3 }
+        again.sites.answer("never5@normal.example", .bounced(reply: "550 no"))
+        originals.append(try await again.send(to: ["never5@normal.example"]))
+        await again.events.waitForAttempts(1)
+        #expect(try await again.queue.bounces(after: nil, limit: 10).map(\.original) == Array(originals.suffix(3)))
+        await again.stop()
+    }
+
     // MARK: The text
 
     @Test func headersAreCutAtALinesEndAndAtTheBody() {
@@ -129,11 +148,28 @@ import Testing
     @Test(arguments: [
         ("host x said: 550 5.1.1 unknown", "5.1.1", true), ("554 refused", "5.0.0", true), ("550-5.7.1 multi", "5.0.0", true),
         ("message expired after 5 seconds in the queue; the last attempt: 450 4.2.1 full", "4.4.7", false),
+        ("host x said: 550 Exim 4.94.2 does not know him", "5.0.0", true), ("550-5.1.1 who 550 5.1.1 is that", "5.1.1", true),
         ("5.1.3 the recipient's address cannot be written in SMTP", "5.1.3", false), ("host 1.2.3.4 said no", "5.0.0", false),
     ])
     func statusAndKindFollowFromTheReason(_ reason: String, _ status: String, _ isReply: Bool) {
         #expect(BounceReport.status(of: reason) == status)
         #expect(BounceReport.isReply(reason) == isReply)
+    }
+
+    @Test func aQuotedReplyStandsByItselfBesideItsHost() {
+        let quoted = BounceReport.quoted("host mail.b.example[192.0.2.1]:25 said: 550 5.1.1 no (in reply to x) (in reply to RCPT TO command)")
+        #expect(quoted?.host == "mail.b.example")
+        #expect(quoted?.reply == "550 5.1.1 no (in reply to x)")
+        #expect(BounceReport.quoted("message expired; the last attempt: host x said: 450 no") == nil)
+        #expect(BounceReport.quoted("host x said: 450 no") == nil)
+        let report = BounceReport(
+            id: QueueID("r1")!, reporter: "relay.example", sender: "alice@origin.example", original: QueueID("o1")!,
+            arrival: Timestamp(seconds: 0), now: Timestamp(seconds: 60),
+            failures: [.init(recipient: "a@b.example", reason: "host mail.b.example[192.0.2.1]:25 said: 550 no (in reply to RCPT TO command)")])
+        let text = String(decoding: report.content(original: Array("Subject: Größe\r\n\r\n".utf8)), as: UTF8.self)
+        #expect(text.contains("\r\nRemote-MTA: dns; mail.b.example\r\nDiagnostic-Code: smtp; 550 no\r\n\r\n"))
+        // A part of 8 bits makes the whole one (RFC 2045, section 6.4).
+        #expect(text.firstRange(of: "\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--report-") != nil)
     }
 
     @Test func everyLineEndsWithCRLFAndIsASCIIWhereItMustBe() {

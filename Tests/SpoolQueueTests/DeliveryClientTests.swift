@@ -3,6 +3,7 @@
 import CurlTransport
 import DispatchSockets
 import FlushCore
+import SocketTesting
 import Synchronization
 import Testing
 
@@ -51,8 +52,21 @@ import Testing
             content: content, size: content.bytes.count)
     }
 
+    @Test func anAnswerToTheContentThatComesBeforeTheContentDeliversNothing() async throws {
+        try await ScriptedMailServer.run({ _, command in command == "DATA" ? .say("354 go\r\n250 2.0.0 queued already") : nil }) { server in
+            try await withClient { client in
+                let result = await client.deliver(try delivery(to: server.port))
+
+                guard case .deferred = result.outcomes[0] else {
+                    Issue.record("\(result.outcomes)")
+                    return
+                }
+            }
+        }
+    }
+
     @Test func tellsEachRecipientsOutcomeInOrder() async throws {
-        try await DeliveryMailServer.run({ _, command in
+        try await ScriptedMailServer.run({ _, command in
             if command.contains("<no@") { return .say("550 5.1.1 unknown") }
             return command.contains("<later@") ? .say("450-4.2.1 not\r\n450 now") : nil
         }) { server in
@@ -75,7 +89,7 @@ import Testing
     }
 
     @Test func anAddressThatCannotBeSaidBouncesAndTheOthersGo() async throws {
-        try await DeliveryMailServer.run { server in
+        try await ScriptedMailServer.run { server in
             try await withClient { client in
                 let result = await client.deliver(
                     try delivery(to: server.port, ["grün@customer.example", "a@customer.example", "b>\r\nDATA@customer.example"]))
@@ -91,9 +105,9 @@ import Testing
     }
 
     @Test func aConnectionThatTheServerGaveUpIsReplacedAtOnce() async throws {
-        for reaction in [ServerReaction.sayAndClose("421 idle too long"), .sayAndClose(""), .abort] {
+        for reaction in [Reaction.sayAndClose("421 idle too long"), .sayAndClose(""), .abort] {
             let mails = Mutex(0)
-            try await DeliveryMailServer.run({ connection, command in
+            try await ScriptedMailServer.run({ connection, command in
                 guard command.hasPrefix("MAIL"), connection == 1 else { return nil }
                 return mails.withLock { $0 += 1; return $0 } == 2 ? reaction : nil
             }) { server in
@@ -109,7 +123,7 @@ import Testing
     }
 
     @Test func aServerWhoseTLSIsBrokenGetsPlainText() async throws {
-        try await DeliveryMailServer.run({ _, command in
+        try await ScriptedMailServer.run({ _, command in
             if command.hasPrefix("EHLO") { return .say("250-x\r\n250 STARTTLS") }
             return command == "STARTTLS" ? .sayAndClose("220 go\r\nthis is no TLS") : nil
         }) { server in
@@ -123,7 +137,7 @@ import Testing
     }
 
     @Test func silenceAfterTheFinalDotDefers() async throws {
-        try await DeliveryMailServer.run({ _, command in command == "CONTENT" ? .silence : nil }) { server in
+        try await ScriptedMailServer.run({ _, command in command == "CONTENT" ? .silence : nil }) { server in
             try await withClient { client in
                 let result = await client.deliver(try delivery(to: server.port))
 
@@ -137,7 +151,7 @@ import Testing
     }
 
     @Test func aSiteThatRefusesToTalkWasNotReached() async throws {
-        try await DeliveryMailServer.run({ _, command in command == "GREETING" ? .say("554 not you") : nil }) { server in
+        try await ScriptedMailServer.run({ _, command in command == "GREETING" ? .say("554 not you") : nil }) { server in
             try await withClient { client in
                 let result = await client.deliver(try delivery(to: server.port))
 
@@ -148,7 +162,7 @@ import Testing
     }
 
     @Test func aSiteThatIsDownDefersWithTheSystemsWords() async throws {
-        let port = try await DeliveryMailServer.run { $0.port }
+        let port = try await ScriptedMailServer.run { $0.port }
         try await withClient { client in
             let result = await client.deliver(try delivery(to: port))
 

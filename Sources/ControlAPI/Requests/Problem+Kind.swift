@@ -61,7 +61,8 @@ extension Problem {
         case .mailQueued(let domain, let messages):
             self.init(
                 kind: .mailQueued, status: .conflict,
-                detail: "\(messages) messages wait for \(domain). Set its state to draining and flush it first, or remove it with ?force=true; nothing was changed.",
+                detail:
+                    "\(messages) messages wait for \(domain). Set its state to draining and flush it first, or remove it with ?force=true; nothing was changed.",
                 extensions: [Extension("messages", .integer(messages))])
         case .tooManyRemovals(let count, let allowed):
             self.init(

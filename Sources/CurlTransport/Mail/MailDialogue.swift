@@ -63,6 +63,11 @@ struct MailDialogue {
             sessionIsGood = false
             return .unexpectedReply
         }
+        // A 2xx to a content that the server cannot have: whoever reads the exchanges must not take it for a delivery.
+        guard step != .content || contentSent || reply.code / 100 >= 4 else {
+            sessionIsGood = false
+            return .unexpectedReply
+        }
         exchanges.append(CurlExchange(step: step, code: reply.code, lines: reply.lines))
         if reply.code == 421 {
             // RFC 5321, section 3.8: the server is closing; nothing that is still out will be answered.
@@ -85,8 +90,7 @@ struct MailDialogue {
         case .content:
             needsReset = false
             // An answer before the dot: the rest of the content would be read as commands.
-            guard contentSent else { return reply.code / 100 >= 4 ? finish(reusable: false) : .unexpectedReply }
-            return finish(reusable: true)
+            return finish(reusable: contentSent)
         case .greeting, .hello, .startTLS, .quit, .other:
             return .unexpectedReply
         }

@@ -104,8 +104,10 @@ struct FlushTracker {
         let judged = mode == .slow ? FlushSelector.everything : selector
         let (outcome, reason) = Self.judge(attempt, for: judged)
         if let reason { running[flush]?.flush.lastReason = reason }
-        // A message that came back with one recipient delivered shows as much as one that got through.
-        if attempt.outcomes.contains(where: { $0.delivered > 0 && judged.means($0.domain) }) { running[flush]?.siteAnswered = true }
+        // A message that came back shows as much as one that got through, if the site had a part in that: a site whose first
+        // mailboxes are full must still get the rest.
+        let gotSomething = attempt.outcomes.contains { $0.delivered > 0 && judged.means($0.domain) }
+        if attempt.siteAnswered || gotSomething { running[flush]?.siteAnswered = true }
         settle(attempt.id, as: outcome, in: flush)
         return flush
     }

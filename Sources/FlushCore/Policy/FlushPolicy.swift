@@ -40,7 +40,8 @@ public struct FlushPolicy: Sendable {
             return .refused(reason: "\(domain) is not matched by fast_flush_domains, and slow_flush is reject")
         }
         guard mayFlushAll else {
-            return .refused(reason: "\(domain) is not matched by fast_flush_domains, and a slow flush tries everybody's mail, which needs the scope flush:all")
+            return .refused(
+                reason: "\(domain) is not matched by fast_flush_domains, and a slow flush tries everybody's mail, which needs the scope flush:all")
         }
         return .slow
     }

@@ -110,10 +110,13 @@ public struct DeliveryAttempt: Sendable, Equatable {
     public var outcomes: [DomainOutcome]
     /// The flush whose release caused it; nil for the engine's own attempts. A released message has exactly one attempt with its flush's ID.
     public var flush: FlushID?
+    /// A next hop was reached and said something, whatever it said: the site is up. False also when the engine cannot know.
+    public var siteAnswered: Bool
 
-    public init(id: QueueID, flush: FlushID? = nil, remaining: QueuedMessage?, outcomes: [DomainOutcome]) {
+    public init(id: QueueID, flush: FlushID? = nil, remaining: QueuedMessage?, outcomes: [DomainOutcome], siteAnswered: Bool = false) {
         self.id = id
         self.flush = flush
+        self.siteAnswered = siteAnswered
         self.remaining = remaining
         self.outcomes = outcomes
     }

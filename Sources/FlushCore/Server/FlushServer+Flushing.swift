@@ -1,7 +1,12 @@
 // A flush's way: verdict, snapshot, probes, the rest, outcomes.
 
 extension FlushServer {
-    public func flush(_ request: FlushRequest) throws(FlushError) -> Flush {
+    public func flush(_ request: FlushRequest) async throws(FlushError) -> Flush {
+        await waitForFirstScan(of: request.selector)
+        return try flushNow(request)
+    }
+
+    private func flushNow(_ request: FlushRequest) throws(FlushError) -> Flush {
         let mode = try mode(for: request)
         counters.flushesRequested += 1
         if mode == .slow, case .domain = request.selector { return try slowFlush(request) }
@@ -10,7 +15,8 @@ extension FlushServer {
         return try start(makeFlush(for: request, mode: mode))
     }
 
-    public func preview(_ request: FlushRequest) throws(FlushError) -> Flush {
+    public func preview(_ request: FlushRequest) async throws(FlushError) -> Flush {
+        await waitForFirstScan(of: request.selector)
         var flush = makeFlush(for: request, mode: try mode(for: request))
         take(index.snapshot(of: scope(of: flush)), into: &flush)
         flush.state = .finished
@@ -183,20 +189,27 @@ extension FlushServer {
                 return
             }
         }
-        // For one message, and for a site that nobody probes, there is a reason to try now; a whole-queue flush leaves dead
-        // destinations to their own time.
-        let unthrottle =
-            switch tracker[id]?.flush.selector {
-            case .message: true
-            case .domain: parameters.probeMessages == 0 && tracker[id]?.flush.mode == .fast
-            case .everything, nil: false
-            }
+        let unthrottle = unthrottlesRest(of: id)
         while next < ids.endIndex {
             let end = min(next + Limits.releaseBatch, ids.endIndex)
             guard tracker[id]?.flush.state == .running else { return }
             guard await release(ids[next..<end], in: id, unthrottle: unthrottle) else { return }
             next = end
             await Task.yield()
+        }
+    }
+
+    /// Whether what follows the probes is tried also where the next hop was found dead.
+    ///
+    /// For one message, and for a site that nobody probes, there is a reason to try now; a whole-queue flush leaves dead destinations
+    /// to their own time. With Postfix the same bit overrides `defer_transports`, which is how `etrn-only` mail is kept waiting.
+    private func unthrottlesRest(of id: FlushID) -> Bool {
+        guard let flush = tracker[id]?.flush else { return false }
+        switch flush.selector {
+        case .message: return true
+        case .everything: return false
+        case .domain(let domain, _):
+            return flush.mode == .fast && (parameters.probeMessages == 0 || relayDomainDirectory.covering(domain)?.delivery == .etrnOnly)
         }
     }
 
@@ -216,18 +229,9 @@ extension FlushServer {
             changed(id)
             return true
         } catch {
-            tracker.unclaim(claimed, reason: Self.text(of: error), for: id)
+            tracker.unclaim(claimed, reason: "\(error)", for: id)
             changed(id)
             return false
-        }
-    }
-
-    /// What an operator reads of a queue that refused.
-    private static func text(of error: MailQueueError) -> String {
-        switch error {
-        case .unavailable(let reason), .unsupported(let reason): reason
-        case .notFound(let id): "\(id) is not in the queue"
-        case .busy(let id): "\(id) is in delivery"
         }
     }
 

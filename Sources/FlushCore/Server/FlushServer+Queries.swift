@@ -44,7 +44,9 @@ extension FlushServer {
         func isWanted(_ flush: Flush) -> Bool {
             if let before = query.before, flush.id >= before { return false }
             if let state = query.state, flush.state != state { return false }
-            if let domain = query.domain, !(flush.selector == .domain(domain, subdomains: false) || flush.selector == .domain(domain, subdomains: true)) {
+            if let domain = query.domain,
+                !(flush.selector == .domain(domain, subdomains: false) || flush.selector == .domain(domain, subdomains: true))
+            {
                 return false
             }
             return true

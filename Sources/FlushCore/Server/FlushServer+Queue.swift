@@ -119,6 +119,7 @@ extension FlushServer {
         }
         index.endScan()
         if failure == nil { isIndexComplete = true }
+        endFilling()
         lastReconcile = .init(at: time.now, missing: drift.missing, stale: stale, changed: drift.changed, failure: failure)
     }
 

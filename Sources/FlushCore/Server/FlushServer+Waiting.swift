@@ -4,6 +4,8 @@ extension FlushServer {
     /// Somebody who waits for a running flush to come to a certain state.
     struct Waiter {
         var number: Int
+        /// A front end waits, whose client can ask again; else a flush of ours, which goes on by what it waited for.
+        var isCaller: Bool
         /// Nil stands for a flush that has ended.
         var isReady: @Sendable (FlushTracker.Running?) -> Bool
         var continuation: CheckedContinuation<Void, Never>
@@ -11,13 +13,17 @@ extension FlushServer {
     }
 
     public func flush(_ id: FlushID, waitingFor patience: Duration) async throws(FlushError) -> Flush? {
-        if patience > .zero, tracker[id] != nil { await wait(for: id, atMost: patience) { $0 == nil } }
+        if patience > .zero, tracker[id] != nil, !hasEndedWaits {
+            await wait(for: id, atMost: patience, isCaller: true) { $0 == nil }
+        }
         if let running = tracker[id]?.flush ?? recent[id] ?? unsavedEnded[id] { return running }
         do { return try await history.flush(id) } catch { throw .queueUnavailable(reason: "the flush history: \(error)") }
     }
 
     /// Returns when the flush is as wanted, has ended, or `patience` is at its end.
-    func wait(for id: FlushID, atMost patience: Duration, until isReady: @escaping @Sendable (FlushTracker.Running?) -> Bool) async {
+    func wait(
+        for id: FlushID, atMost patience: Duration, isCaller: Bool = false, until isReady: @escaping @Sendable (FlushTracker.Running?) -> Bool
+    ) async {
         guard let running = tracker[id], !isReady(running) else { return }
         nextWaiter += 1
         let number = nextWaiter
@@ -26,7 +32,49 @@ extension FlushServer {
                 await time.sleep(for: patience)
                 self.expire(number, of: id)
             }
-            waiters[id, default: []].append(Waiter(number: number, isReady: isReady, continuation: continuation, timer: timer))
+            waiters[id, default: []].append(Waiter(number: number, isCaller: isCaller, isReady: isReady, continuation: continuation, timer: timer))
+        }
+    }
+
+    // MARK: The first scan
+
+    /// Returns when the index knows the queue, at once unless the server has just started. A single message needs no index: the queue
+    /// itself is asked for it.
+    func waitForFirstScan(of selector: FlushSelector) async {
+        if case .message = selector { return }
+        guard isFilling, !hasEndedWaits else { return }
+        nextWaiter += 1
+        let number = nextWaiter
+        let timer = Task {
+            await time.sleep(for: Limits.firstScanPatience)
+            fillWaiters.removeValue(forKey: number)?.resume()
+        }
+        await withCheckedContinuation { fillWaiters[number] = $0 }
+        timer.cancel()
+    }
+
+    /// The first scan has ended, or nobody shall wait for it any more.
+    func endFilling() {
+        isFilling = false
+        let waiting = fillWaiters.values
+        fillWaiters = [:]
+        for waiter in waiting { waiter.resume() }
+    }
+
+    // MARK: Stopping
+
+    /// Answers at once whoever waits for a flush, now and from now on: the first step of a stop, so that nobody is cut off without
+    /// an answer. The flushes themselves go on.
+    public func endWaits() {
+        hasEndedWaits = true
+        endFilling()
+        for (id, waiting) in waiters {
+            let still = waiting.filter { !$0.isCaller }
+            waiters[id] = still.isEmpty ? nil : still
+            for waiter in waiting where waiter.isCaller {
+                waiter.timer.cancel()
+                waiter.continuation.resume()
+            }
         }
     }
 

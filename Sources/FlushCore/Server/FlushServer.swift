@@ -27,6 +27,8 @@ public actor FlushServer: FlushService, RelayDomainService {
     enum Limits {
         /// Messages moved in one call to the queue: small enough that an add between two batches waits for none of it.
         static let releaseBatch = 200
+        /// How long a request waits for the first scan; then it is answered with what is known.
+        static let firstScanPatience: Duration = .seconds(20)
         /// More flushes than this at once are answered 429: each holds a task and the IDs it has released.
         static let runningFlushes = 10_000
         /// Ended flushes kept in memory, those that matched nothing included (these are nowhere else).
@@ -65,6 +67,10 @@ public actor FlushServer: FlushService, RelayDomainService {
     var tracker = FlushTracker()
     var waiters: [FlushID: [Waiter]] = [:]
     var nextWaiter = 0
+    var hasEndedWaits = false
+    /// From the start to the end of the first scan, and who waits for that.
+    var isFilling = false
+    var fillWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
     var latest: [FlushSelector: FlushID] = [:]
     var lastFlushes: [DomainName: DomainSummary.LastFlush] = [:]
     var recent = RecentFlushes(limit: Limits.recentFlushes)
@@ -112,7 +118,6 @@ public actor FlushServer: FlushService, RelayDomainService {
     /// - Throws: when the stores cannot be read, which is no state to serve in.
     public func open() async throws(StoreError) {
         guard !isOpen else { return }
-        isOpen = true
         let now = time.now
         let relayDomains = try await relayDomainStore.all()
         relayDomainDirectory.change(put: relayDomains)
@@ -123,11 +128,14 @@ public actor FlushServer: FlushService, RelayDomainService {
         }
         for relayDomain in relayDomains { pin(relayDomain.domain, at: now) }
         for domain in policy.fastFlushDomains.literalDomains { index.pin(domain, true, at: now) }
+        isOpen = true
     }
 
     /// Opens the stores if need be, then answers; the index fills behind: from the log files at once, from the queue as the scan goes on.
+    /// A flush that is asked for meanwhile waits for that, so that it does not miss what it is asked for.
     public func start() async throws(StoreError) {
         try await open()
+        isFilling = true
         background = [
             Task { await self.followQueue() },
             Task { await self.fillIndex() },

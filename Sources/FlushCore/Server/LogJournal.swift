@@ -11,29 +11,30 @@ struct LogJournal {
     private static let maximumIDs = 50_000
 
     private var pending: [DomainName: Pending] = [:]
-    private var ids = 0
+    /// IDs that wait to be appended.
+    private(set) var waitingIDs = 0
 
     var isEmpty: Bool { pending.isEmpty }
 
     mutating func append(_ id: QueueID, to domain: DomainName) {
         guard case .append(var waiting)? = pending[domain] ?? .append([]) else { return }
-        guard ids < Self.maximumIDs else { return rewrite(domain) }
+        guard waitingIDs < Self.maximumIDs else { return rewrite(domain) }
         // Taken out first, so that the array is not copied for each ID.
         pending[domain] = nil
         waiting.append(id)
         pending[domain] = .append(waiting)
-        ids += 1
+        waitingIDs += 1
     }
 
     mutating func rewrite(_ domain: DomainName) {
-        if case .append(let waiting)? = pending[domain] { ids -= waiting.count }
+        if case .append(let waiting)? = pending[domain] { waitingIDs -= waiting.count }
         pending[domain] = .rewrite
     }
 
     mutating func takeAll() -> [DomainName: Pending] {
         defer {
             pending = [:]
-            ids = 0
+            waitingIDs = 0
         }
         return pending
     }

@@ -102,6 +102,19 @@ extension InMemoryQueue {
         state.withLock { $0.fates[domain] = fate }
     }
 
+    /// Scripts wait from now on: what is in delivery stays there.
+    public func stall() { state.withLock { $0.isStalled = true } }
+
+    /// Scripts go on, and end the attempts that wait for them.
+    public func resume() {
+        state.withLock { state in
+            state.isStalled = false
+            for message in state.messages.values.filter({ $0.place == .inDelivery }).sorted(by: { $0.id < $1.id }) {
+                finishByScript(message, in: &state)
+            }
+        }
+    }
+
     /// Answers for single IDs, whatever the queue holds; such a message is not touched.
     public var releaseResults: [QueueID: ReleaseResult] {
         get { state.withLock { $0.releaseResults } }

@@ -30,6 +30,7 @@ public final class InMemoryQueue: MailQueue {
         /// The flush that released a message which is in delivery.
         var owners: [QueueID: FlushID] = [:]
         var fates: [DomainName: Fate] = [:]
+        var isStalled = false
         var releaseResults: [QueueID: ReleaseResult] = [:]
         var releaseFailure: MailQueueError?
         var scanFailure: MailQueueError?
@@ -98,7 +99,10 @@ public final class InMemoryQueue: MailQueue {
         let (failure, results, waiters) = state.withLock { state -> (MailQueueError?, [ReleaseResult], [CheckedContinuation<Void, Never>]) in
             if let failure = state.releaseFailure { return (failure, [], []) }
             state.releases.append(Release(ids: ids, flush: flush, selector: selector, unthrottle: unthrottle))
-            let results = ids.map { releaseOne($0, by: flush, for: selector, in: &state) }
+            var begun: [QueuedMessage] = []
+            let results = ids.map { releaseOne($0, by: flush, for: selector, in: &state, begun: &begun) }
+            // Not before all have their answer: an ID that comes twice is released once.
+            for message in begun { finishByScript(message, in: &state) }
             let count = state.releases.count
             let ready = state.releaseWaiters.filter { $0.count <= count }.map(\.continuation)
             state.releaseWaiters.removeAll { $0.count <= count }
@@ -123,7 +127,9 @@ public final class InMemoryQueue: MailQueue {
 
     // MARK: Inside
 
-    private func releaseOne(_ id: QueueID, by flush: FlushID?, for selector: FlushSelector, in state: inout State) -> ReleaseResult {
+    private func releaseOne(
+        _ id: QueueID, by flush: FlushID?, for selector: FlushSelector, in state: inout State, begun: inout [QueuedMessage]
+    ) -> ReleaseResult {
         if let scripted = state.releaseResults[id] { return scripted }
         guard var message = state.messages[id], Self.concerns(message, selector) else { return .vanished }
         switch message.place {
@@ -135,14 +141,14 @@ public final class InMemoryQueue: MailQueue {
             state.released.append(id)
             state.owners[id] = flush
             continuation.yield(.queued(message))
-            finishByScript(message, in: &state)
+            begun.append(message)
             return .released
         }
     }
 
     /// Ends the attempt at once when every pending domain has a fate.
-    private func finishByScript(_ message: QueuedMessage, in state: inout State) {
-        guard !message.domains.isEmpty else { return }
+    func finishByScript(_ message: QueuedMessage, in state: inout State) {
+        guard !message.domains.isEmpty, !state.isStalled else { return }
         var outcomes: [DomainOutcome] = []
         var pending: [DomainName] = []
         for domain in message.domains {

@@ -21,6 +21,8 @@ final class Attempt: @unchecked Sendable {
     var reasons: [Int: String] = [:]
     /// The recipients whose outcome was that they stay pending, with the reason.
     var deferrals: [Int: String] = [:]
+    /// A next hop was reached and said something.
+    var siteAnswered = false
     /// The file is gone, or cannot be understood and was put aside.
     var isGone = false
 

@@ -37,7 +37,7 @@ struct BounceReport: Sendable {
             MIME-Version: 1.0
             Content-Type: multipart/report; report-type=delivery-status;
             \tboundary="\(boundary)"
-
+            \(headers.contains { $0 >= 0x80 } ? "Content-Transfer-Encoding: 8bit\n" : "")
             --\(boundary)
             Content-Type: text/plain; charset=us-ascii
 
@@ -61,14 +61,13 @@ struct BounceReport: Sendable {
 
             """
         for failure in failures {
-            text += """
-                Final-Recipient: rfc822; \(failure.recipient)
-                Action: failed
-                Status: \(Self.status(of: failure.reason))
-                Diagnostic-Code: \(Self.isReply(failure.reason) ? "smtp" : "x-etrnd"); \(Self.ascii(failure.reason))
-
-
-                """
+            text += "Final-Recipient: rfc822; \(failure.recipient)\nAction: failed\nStatus: \(Self.status(of: failure.reason))\n"
+            if let (host, reply) = Self.quoted(failure.reason) {
+                // RFC 3464, section 2.3.6: of the type smtp is a reply itself, not our words about it.
+                text += "Remote-MTA: dns; \(Self.ascii(host))\nDiagnostic-Code: smtp; \(Self.ascii(reply))\n\n"
+            } else {
+                text += "Diagnostic-Code: \(Self.isReply(failure.reason) ? "smtp" : "x-etrnd"); \(Self.ascii(failure.reason))\n\n"
+            }
         }
         let encoding = headers.contains { $0 >= 0x80 } ? "Content-Transfer-Encoding: 8bit\n" : ""
         text += "--\(boundary)\nContent-Type: text/rfc822-headers\n\(encoding)\n"
@@ -100,7 +99,10 @@ struct BounceReport: Sendable {
     /// The enhanced status code (RFC 3463) of a reply, or the one that fits it best.
     static func status(of reason: String) -> String {
         if reason.hasPrefix("message expired") { return "4.4.7" }
-        for word in reason.split(separator: " ") {
+        let words = reason.split(separator: " ")
+        for (position, word) in words.enumerated() {
+            // At the beginning or behind a reply's code; elsewhere such numbers are versions and other things.
+            guard position == 0 || isCode(words[position - 1]) else { continue }
             let parts = word.split(separator: ".", omittingEmptySubsequences: false)
             if parts.count == 3, parts[0] == "5" || parts[0] == "4", parts.dropFirst().allSatisfy(isShortNumber) {
                 // A refusal is for good, whatever class the other side wrote into it (RFC 3464, section 2.3.4, follows the action).
@@ -108,6 +110,20 @@ struct BounceReport: Sendable {
             }
         }
         return "5.0.0"
+    }
+
+    private static func isCode(_ word: Substring) -> Bool {
+        word.utf8.count == 3 && word.utf8.first == UInt8(ascii: "5") && word.utf8.allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    /// The host and the reply in `host mail.example[192.0.2.1]:25 said: 550 no (in reply to RCPT TO command)`.
+    static func quoted(_ reason: String) -> (host: String, reply: String)? {
+        guard reason.hasPrefix("host "), let said = reason.firstRange(of: " said: ") else { return nil }
+        let host = reason[..<said.lowerBound].dropFirst(5).prefix { $0 != "[" && $0 != ":" && $0 != " " }
+        var reply = reason[said.upperBound...]
+        guard !host.isEmpty, isReply(String(reply)) else { return nil }
+        if let end = reply.ranges(of: " (in reply to ").last { reply = reply[..<end.lowerBound] }
+        return (String(host), String(reply))
     }
 
     private static func isShortNumber(_ text: Substring) -> Bool {

@@ -20,8 +20,12 @@ struct DeliveryTranscript {
         self.port = port
     }
 
-    /// A greeting and an answer to EHLO came: the site is up, even if it refused.
+    /// A greeting and an answer to EHLO came: the site is up, even if it refused. Our own trouble speaks not against it either.
     var siteReached: Bool {
+        switch result.ending {
+        case .invalid, .noResources, .uploadFailed: return true
+        case .completed, .notOpened, .lost, .timedOut, .malformedReply, .cancelled: break
+        }
         if result.reusedConnection { return true }
         let greeted = result.exchanges.contains { $0.step == .greeting && $0.code / 100 == 2 }
         return greeted && result.exchanges.contains { $0.step == .hello }

@@ -16,6 +16,9 @@ struct ReportPlan: Sendable {
     var reasons: [Int: String]
     var now: Timestamp
 
+    /// The addresses that the report is about.
+    var failed: [String] { owed.map { envelope.recipients[$0].address } }
+
     /// Stands in where neither this process nor the notes know the reason, after a crash of the machine.
     static let unknownReason = "the mail could not be delivered; the reason was lost in a crash"
 

@@ -6,6 +6,8 @@ import FlushCore
 struct SiteStates: Sendable {
     private struct Site: Sendable {
         var suspendedUntil: Timestamp?
+        /// When it was found dead.
+        var suspendedAt: Timestamp?
         var reason = ""
         var lastReached: Timestamp?
     }
@@ -18,6 +20,8 @@ struct SiteStates: Sendable {
     /// Why mail for this next hop is not tried now; nil when it is.
     func suspension(of hop: NextHop, at now: Timestamp) -> (until: Timestamp, reason: String)? {
         guard let site = sites[hop], let until = site.suspendedUntil, until > now else { return nil }
+        // The clock was set back: how long ago it was is not known.
+        guard let since = site.suspendedAt, since <= now else { return nil }
         return (until, site.reason)
     }
 
@@ -30,6 +34,7 @@ struct SiteStates: Sendable {
     mutating func failed(_ hop: NextHop, startedAt start: Timestamp, now: Timestamp, for duration: Duration, reason: String) {
         if let reached = sites[hop]?.lastReached, reached >= start { return }
         makeRoom()
+        sites[hop, default: Site()].suspendedAt = now
         sites[hop, default: Site()].suspendedUntil = now + duration
         sites[hop, default: Site()].reason = reason
     }

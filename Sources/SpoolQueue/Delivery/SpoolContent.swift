@@ -27,6 +27,15 @@ final class SpoolContent: CurlUpload {
         whole = bytes
     }
 
+    private init(again other: SpoolContent) {
+        message = other.message
+        pool = other.pool
+        whole = other.whole
+    }
+
+    /// The same content, for another transmission.
+    func fromBeginning() -> SpoolContent { SpoolContent(again: self) }
+
     func next(maximum: Int) async throws -> [UInt8] {
         let start = offset.withLock { offset in
             defer { offset = min(offset + maximum, message.envelope.size) }

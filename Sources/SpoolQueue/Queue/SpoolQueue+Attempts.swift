@@ -5,6 +5,10 @@ import FlushCore
 import Logging
 
 extension SpoolQueue {
+    /// What every server must take at once (RFC 5321, section 4.5.3.1.8). Who asks for more gets 452 for the others, whose next turn
+    /// would come after a back-off, or with the next ETRN.
+    private static let recipientsPerTransmission = 100
+
     /// Begins an attempt with these domains (nil: a report's recipient) and puts its parts into their lanes.
     ///
     /// The entry belongs to the attempt until `finish`. The caller calls `pump()` afterwards.
@@ -140,9 +144,22 @@ extension SpoolQueue {
         } catch { return await trouble(error, with: part) }
         if entries[id]?.folder == folder { entries[id]?.folder = .active }
         note(message.envelope, in: part.attempt)
-        let tried = recipients(of: part)
-        guard !tried.isEmpty else { return }
+        var left = recipients(of: part)[...]
+        while !left.isEmpty {
+            let tried = Array(left.prefix(Self.recipientsPerTransmission))
+            left = left.dropFirst(tried.count)
+            if let reason = await transmit(message, content.fromBeginning(), to: tried, of: part, at: hop) {
+                for index in left { _ = part.attempt.take(.deferred(reason: reason), for: index) }
+                return
+            }
+        }
+    }
 
+    /// - Returns: why no more of the message can be sent to this next hop now; nil when it can.
+    private func transmit(
+        _ message: OpenMessage, _ content: SpoolContent, to tried: [Int], of part: Part, at hop: NextHop
+    ) async -> String? {
+        let id = part.attempt.id
         let start = time.now
         let envelope = message.envelope
         let result = await deliver(
@@ -151,6 +168,7 @@ extension SpoolQueue {
                 recipients: tried.map { envelope.recipients[$0].address }, content: content, size: envelope.size,
                 isEightBit: envelope.body == .eightBit))
         if result.siteReached {
+            part.attempt.siteAnswered = true
             sites.reached(hop, at: time.now)
         } else if !Task.isCancelled {
             sites.failed(
@@ -158,6 +176,8 @@ extension SpoolQueue {
             logger.notice("next hop not reached", metadata: ["queue_id": "\(id)", "next_hop": "\(hop)"])
         }
         await record(result, of: tried, in: message, attempt: part.attempt)
+        let isUseless = result.outcomes.allSatisfy { if case .deferred = $0 { true } else { false } }
+        return isUseless ? result.reason.map { SpoolEnvelope.line($0) } : nil
     }
 
     /// Takes the file's envelope for the attempt, with the outcomes that the disk has not taken.
@@ -176,11 +196,12 @@ extension SpoolQueue {
     /// The pending recipients that a part means, by index.
     private func recipients(of part: Part) -> [Int] {
         guard let envelope = part.attempt.envelope else { return [] }
+        let meant = part.domains.map(Set.init)
         return envelope.recipients.indices.filter { index in
             let recipient = envelope.recipients[index]
             guard recipient.status == .pending else { return false }
-            guard let domains = part.domains else { return true }
-            return SpoolEnvelope.domain(of: recipient.address).map(domains.contains) ?? false
+            guard let meant else { return true }
+            return SpoolEnvelope.domain(of: recipient.address).map(meant.contains) ?? false
         }
     }
 

@@ -52,7 +52,7 @@ extension SpoolQueue {
     }
 
     private func tellEnd(of attempt: Attempt, remaining: QueuedMessage?) {
-        tell(.attempted(DeliveryAttempt(id: attempt.id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes)))
+        tell(.attempted(DeliveryAttempt(id: attempt.id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes, siteAnswered: attempt.siteAnswered)))
         // Reasons quote replies, which may name addresses: they stay out of the log.
         logger.info(
             "attempt ended",
@@ -93,8 +93,11 @@ extension SpoolQueue {
     private func nextTime(after attempt: Attempt, _ entry: Entry, now: Timestamp) -> Timestamp {
         // What could not be finished is not a matter of the message's age.
         if let envelope = attempt.envelope, !envelope.hasPending || envelope.owesReport { return now + parameters.minimalBackoffTime }
-        // Nobody was tried: a report has been made up for, and the pending recipients keep their time.
-        if attempt.domains?.isEmpty == true { return max(now, entry.next) }
+        // Nobody was tried: a report has been made up for, and the pending recipients keep their time. When not even the file could be
+        // read, or not be given up, the disk gets a pause.
+        if attempt.domains?.isEmpty == true {
+            return attempt.envelope == nil || isExpired(entry) ? now + parameters.minimalBackoffTime : max(now, entry.next)
+        }
         return now + RetrySchedule.backoff(arrival: entry.arrival, now: now, parameters: parameters)
     }
 

@@ -35,6 +35,8 @@ extension SpoolQueue {
     }
 
     private func needsAnotherLook(_ id: QueueID) -> Bool {
+        // While its file is being looked at it is neither in delivery nor gone.
+        if looks[id] != nil { return true }
         guard let entry = entries[id] else { return !arriving.contains(id) }
         return entry.folder == .hold && entry.activity == .idle
     }
@@ -110,19 +112,30 @@ extension SpoolQueue {
     }
 
     /// Looks where a message is on the disk, and makes the entry agree. Only messages that nobody works on change.
+    ///
+    /// One look at a time: who asks for a second waits for the first, and does not make an entry of what has left meanwhile.
     func refresh(_ id: QueueID) async {
+        guard looks[id] == nil else { return await withCheckedContinuation { looks[id]?.append($0) } }
         if let entry = entries[id] {
             guard entry.activity == .idle || entry.activity == .inLine else { return }
             entries[id]?.activity = .moving
+        } else if arriving.contains(id) {
+            return
         }
-        guard !arriving.contains(id) || entries[id] != nil else { return }
+        looks[id] = []
+        await look(at: id)
+        for waiter in looks.removeValue(forKey: id) ?? [] { waiter.resume() }
+    }
+
+    /// The entry is `moving`, or there is none.
+    private func look(at id: QueueID) async {
         let known = entries[id]?.folder
         let found = await pool.run { [directory] () -> (SpoolFolder, Result<SpoolRecord, SpoolError>)? in
             guard let folder = directory.locate(id) else { return nil }
             if folder == known { return (folder, .failure(.system(operation: "", code: 0))) }
             do throws(SpoolError) { return (folder, .success(try directory.load(id, in: folder))) } catch { return (folder, .failure(error)) }
         }
-        if entries[id]?.activity == .moving { entries[id]?.activity = .idle }
+        defer { if entries[id]?.activity == .moving { entries[id]?.activity = .idle } }
         guard let (folder, record) = found else {
             if entries.removeValue(forKey: id) != nil { tell(.left(id)) }
             unsynced[id] = nil
@@ -131,7 +144,7 @@ extension SpoolQueue {
         guard folder != known else { return plan(id) }
         switch record {
         case .success(var record):
-            guard entries[id] == nil || entries[id]?.activity == .idle, !arriving.contains(id) else { return }
+            guard entries[id] == nil || entries[id]?.activity == .moving, !arriving.contains(id) else { return }
             record.envelope = merged(record.envelope)
             adopt(id, record, in: folder)
             if let entry = entries[id] { tell(.queued(queued(id, entry))) }

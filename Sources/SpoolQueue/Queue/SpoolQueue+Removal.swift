@@ -6,17 +6,19 @@ import Logging
 
 extension SpoolQueue {
     public func remove(_ id: QueueID) async throws(MailQueueError) {
-        if entries[id] == nil, !arriving.contains(id) { await refresh(id) }
+        if looks[id] != nil || entries[id] == nil && !arriving.contains(id) { await refresh(id) }
         guard let entry = entries[id] else { throw .notFound(id) }
         guard entry.activity == .idle || entry.activity == .inLine else { throw .busy(id) }
         entries[id]?.activity = .moving
+        let wasThere: Bool
         do throws(SpoolError) {
-            try await pool.run { [directory] () throws(SpoolError) in
+            wasThere = try await pool.run { [directory] () throws(SpoolError) -> Bool in
                 let folder = directory.contains(id, in: entry.folder) ? entry.folder : directory.locate(id)
-                guard let folder else { return }
+                guard let folder else { return false }
                 try directory.remove(id, from: folder)
                 directory.removeNotes(about: id)
                 try directory.sync(folder)
+                return true
             }
         } catch {
             if entries[id]?.activity == .moving { entries[id]?.activity = .idle }
@@ -26,6 +28,8 @@ extension SpoolQueue {
         entries[id] = nil
         unsynced[id] = nil
         tell(.left(id))
+        // Somebody else had taken it away.
+        guard wasThere else { throw .notFound(id) }
         logger.notice("message removed", metadata: ["queue_id": "\(id)"])
     }
 
@@ -65,6 +69,7 @@ extension SpoolQueue {
                 try directory.remove(id, from: .bounces)
                 try directory.sync(.bounces)
             }
+            keptReports = max(0, keptReports - 1)
         } catch  where error.isMissing { throw .notFound(id) } catch { throw .unavailable("\(error)") }
     }
 }

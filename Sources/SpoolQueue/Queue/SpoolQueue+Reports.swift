@@ -35,7 +35,7 @@ extension SpoolQueue {
             }
             for index in owed { attempt.envelope?.recipients[index].status = .reported }
             arriving.remove(reportID)
-            if place != .bounces { await send(reportID, in: place) }
+            if place == .bounces { await reportWasKept() } else { await send(reportID, in: place) }
             logger.info("report made", metadata: ["queue_id": "\(envelope.id)", "report": "\(reportID)", "kept": "\(place == .bounces)"])
         } catch {
             logger.error("report not made; it will be tried again", metadata: ["queue_id": "\(envelope.id)", "error": "\(error)"])
@@ -44,8 +44,11 @@ extension SpoolQueue {
 
     /// Puts the report on disk unless an earlier try has done it, and returns where it is.
     private static func store(_ plan: ReportPlan, about message: OpenMessage, in directory: SpoolDirectory) throws(SpoolError) -> SpoolFolder {
-        if directory.contains(plan.id, in: .bounces) { return .bounces }
-        if let place = directory.locate(plan.id) { return place }
+        if let place = directory.contains(plan.id, in: .bounces) ? .bounces : directory.locate(plan.id) {
+            // More may be owed than when it was written: the disk did not take that it had been made, so nobody has got it.
+            if let found = try? directory.load(plan.id, in: place), found.envelope.report?.failed == plan.failed { return place }
+            try directory.remove(plan.id, from: place)
+        }
         let beginning = try message.handle.read(at: message.layout.content, count: min(headerRead, message.envelope.size))
         let notes = AttemptNotes.parse(directory.notes(about: plan.envelope.id))
         let report = plan.report(notes: notes, original: beginning)
@@ -75,6 +78,29 @@ extension SpoolQueue {
         }
     }
 
+    /// Counts a kept report, and drops the oldest when there are too many: some at once, so that the directory is not listed each time.
+    private func reportWasKept() async {
+        keptReports += 1
+        let limit = max(1, parameters.keptReportLimit)
+        guard keptReports > limit, !isTrimmingReports else { return }
+        isTrimmingReports = true
+        defer { isTrimmingReports = false }
+        do throws(SpoolError) {
+            let (dropped, left) = try await pool.run { [directory] () throws(SpoolError) in
+                let ids = try directory.list(.bounces).ids.sorted()
+                let oldest = ids.count > limit ? ids.prefix(ids.count - limit + limit / 100) : []
+                for id in oldest { try directory.remove(id, from: .bounces) }
+                return (oldest, ids.count - oldest.count)
+            }
+            keptReports = left
+            for id in dropped {
+                logger.warning("too many kept reports: the oldest was dropped", metadata: ["report": "\(id)", "limit": "\(limit)"])
+            }
+        } catch {
+            logger.error("kept reports not trimmed", metadata: ["error": "\(error)"])
+        }
+    }
+
     /// Moves a report that nobody can carry to `bounces`. Durable when it returns.
     func keepReport(_ id: QueueID) async -> Bool {
         let known = entries[id]?.folder ?? .active
@@ -85,6 +111,7 @@ extension SpoolQueue {
                 directory.removeNotes(about: id)
                 try directory.sync(.bounces)
             }
+            await reportWasKept()
             return true
         } catch {
             logger.error("report not moved to bounces", metadata: ["queue_id": "\(id)", "error": "\(error)"])

@@ -1,6 +1,7 @@
 // When waiting messages are looked at again.
 
 import FlushCore
+import Logging
 
 extension SpoolQueue {
     /// How many due messages one turn of the loop looks at.
@@ -11,7 +12,8 @@ extension SpoolQueue {
     /// Puts a waiting message into the schedule, for its next attempt or its end of life.
     func plan(_ id: QueueID) {
         guard let entry = entries[id], entry.folder != .hold else { return }
-        if let end = endOfLife(of: entry), end < entry.next { entries[id]?.next = max(end, time.now) }
+        // One whose end has passed has its time from the last try to give it up: at once would be again and again.
+        if let end = endOfLife(of: entry), end < entry.next, end > time.now { entries[id]?.next = end }
         guard let next = entries[id]?.next else { return }
         if schedule.count > 1_000, schedule.count > Self.staleFactor * entries.count {
             schedule.keep { item in entries[item.id]?.next == item.time }
@@ -44,6 +46,7 @@ extension SpoolQueue {
         alarm = nil
         guard phase == .running else { return }
         let now = time.now
+        noticeClock(now)
         var count = 0
         while count < Self.duePerTurn, let item = schedule.takeDue(at: now) {
             count += 1
@@ -53,6 +56,20 @@ extension SpoolQueue {
         pump()
         arm()
     }
+
+    /// Nobody waits longer than the longest back-off: a first item beyond that means that the clock was set back.
+    private func noticeClock(_ now: Timestamp) {
+        let latest = now + longestBackoff
+        guard let first = schedule.first, first.time > latest else { return }
+        logger.warning("the clock was set back; waiting mail is scheduled anew")
+        for id in entries.filter({ $0.value.next > latest }).keys {
+            entries[id]?.next = latest
+            plan(id)
+        }
+        schedule.keep { item in entries[item.id]?.next == item.time }
+    }
+
+    var longestBackoff: Duration { max(parameters.minimalBackoffTime, parameters.maximalBackoffTime) }
 
     /// A message is due: into a lane, when one of its next hops can be tried.
     private func lookAt(_ id: QueueID, _ entry: Entry, now: Timestamp) {

@@ -33,14 +33,18 @@ extension SpoolQueue {
         for folder in [SpoolFolder.incoming, .active, .hold, .deferred] {
             let (found, foreign) = try await pool.run { [directory] () throws(SpoolError) in try directory.list(folder) }
             report.unreadable += foreign
+            // Those too that will turn out to be unreadable: a new message of that ID would replace them.
+            for id in found { ids.noteExisting(id) }
             for start in stride(from: 0, to: found.count, by: Self.filesPerRead) {
                 let page = found[start..<min(start + Self.filesPerRead, found.count)].filter { entries[$0] == nil }
                 await take(page, from: folder, into: &report)
             }
         }
-        for folder in [SpoolFolder.incoming, .active] {
+        // The directory that has gained names first: one that is durably without them would not be.
+        for folder in [SpoolFolder.deferred, .incoming, .active] {
             try await pool.run { [directory] () throws(SpoolError) in try directory.sync(folder) }
         }
+        keptReports = try await pool.run { [directory] () throws(SpoolError) in try directory.list(.bounces).ids.count }
         report.messages = entries.count
         logger.info(
             "spool opened",
@@ -106,9 +110,9 @@ extension SpoolQueue {
     func adopt(_ id: QueueID, _ record: SpoolRecord, in folder: SpoolFolder) {
         ids.noteExisting(id)
         // A time far ahead comes from a clock that was set back; nobody waits longer than the longest back-off.
-        let latest = time.now + parameters.maximalBackoffTime
-        var entry = entry(for: record.envelope, in: folder, next: min(record.nextAttempt, latest))
-        if !entry.hasPending { entry.next = time.now }
+        let now = time.now
+        var entry = entry(for: record.envelope, in: folder, next: min(record.nextAttempt, now + longestBackoff))
+        if !entry.hasPending || isExpired(entry) { entry.next = now }
         entries[id] = entry
         plan(id)
     }

@@ -73,6 +73,7 @@ extension SpoolDirectory {
 
     func open(_ id: QueueID, in folder: SpoolFolder, writable: Bool) throws(SpoolError) -> OpenMessage {
         try check(.open)
+        guard id.description.utf8.count <= QueueID.maximumLength - SpoolID.reportDigits else { throw .damaged("its ID is too long") }
         // Without O_NONBLOCK a FIFO in the spool would stop us here.
         let flags = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
         let descriptor = openat(descriptor(of: folder), id.description, flags)
@@ -159,5 +160,12 @@ extension timespec {
 }
 
 extension Timestamp {
-    init(_ time: timespec) { self.init(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000) }
+    /// The end of the year 9999. A time in a file that is later is nobody's, and sums with it would overflow.
+    static let latest = Timestamp(seconds: 253_402_300_799)
+
+    /// Within 1970 and `latest`: some file systems keep any 64 bits.
+    init(_ time: timespec) {
+        let seconds = min(max(Int64(time.tv_sec), 0), Self.latest.seconds)
+        self = min(Timestamp(microseconds: seconds * 1_000_000 + Int64(time.tv_nsec) / 1_000), .latest)
+    }
 }

@@ -7,7 +7,7 @@ import FlushCore
 ///     etrnd-spool 1 <offset of the status bytes> <offset of the content> <checksum>
 ///     id 6aZ1b2C3d4E
 ///     arrival 1790000000000000
-///     size 000000001234
+///     size 0000000001234
 ///     …
 ///     rcpt user@customer.example
 ///     status p
@@ -19,14 +19,15 @@ import FlushCore
 enum SpoolFile {
     /// The first line's bytes: two ten-digit offsets and a sixteen-digit checksum have fixed places.
     static let firstLineLength = 53
-    /// No envelope is larger: 5,000 recipients with the longest addresses that SMTP has fit.
-    static let maximumHead = 4 << 20
+    /// No envelope is larger: `maximumRecipients` of the longest addresses that SMTP has fit, or a report's list of them.
+    static let maximumHead = 8 << 20
     static let maximumRecipients = 10_000
     /// A first read of this size holds nearly every envelope.
     static let firstRead = 4_096
 
     private static let magic = "etrnd-spool 1 "
-    private static let sizeDigits = 12
+    /// Room for the largest `message_size_limit`, 1 TiB.
+    private static let sizeDigits = 13
 
     /// Where things are in a file.
     struct Layout: Sendable, Equatable {
@@ -122,7 +123,7 @@ enum SpoolFile {
             }
             guard recipients.count <= maximumRecipients, failed.count <= maximumRecipients else { throw .damaged("it has too many recipients") }
         }
-        guard let id = fields["id"].flatMap({ QueueID($0) }), let arrival = fields["arrival"].flatMap({ Int64($0) }), arrival >= 0,
+        guard let id = fields["id"].flatMap({ QueueID($0) }), let arrival = fields["arrival"].flatMap({ Int64($0) }), (0...Timestamp.latest.microseconds).contains(arrival),
             let size = fields["size"].flatMap({ Int($0) }), size >= 0, let body = fields["body"].flatMap(SpoolEnvelope.Body.init),
             let sender = fields["sender"], !recipients.isEmpty
         else { throw .damaged("its envelope is incomplete") }

@@ -5,11 +5,12 @@ import FlushCore
 /// Makes queue IDs: nine digits of microseconds since 1970, then two random ones, in base 62 with the digits in ASCII order.
 ///
 /// Within a process the time part always grows. Over restarts it goes on from the newest ID in the spool, so a clock that was set back
-/// makes no ID that is in use. Eleven bytes (thirteen for a report) are stored inside a Swift string, without an allocation.
+/// makes no ID that is in use. Eleven bytes (fourteen for a report) are stored inside a Swift string, without an allocation.
 struct SpoolID: Sendable {
     static let timeDigits = 9
     static let randomDigits = 2
-    static let reportDigits = 2
+    /// Enough for each number of recipients that a message can have.
+    static let reportDigits = 3
     private static let base: Int64 = 62
     private static let digits = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".utf8)
     /// One more than the largest time part: the year 2398.
@@ -35,7 +36,7 @@ struct SpoolID: Sendable {
     ///
     /// The same question always has the same answer: a report that a crash interrupted is found again instead of being made twice.
     static func report(of id: QueueID, reported: Int) -> QueueID {
-        queueID(id.description + text(Int64(reported) % (base * base), digits: reportDigits))
+        queueID(id.description + text(Int64(reported) % (base * base * base), digits: reportDigits))
     }
 
     static func time(of id: QueueID) -> Int64? {
@@ -49,7 +50,7 @@ struct SpoolID: Sendable {
         return value
     }
 
-    private static func text(_ value: Int64, digits count: Int) -> String {
+    static func text(_ value: Int64, digits count: Int = timeDigits) -> String {
         var value = value
         var bytes = [UInt8](repeating: digits[0], count: count)
         for i in stride(from: count - 1, through: 0, by: -1) {

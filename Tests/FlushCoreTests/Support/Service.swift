@@ -67,6 +67,11 @@ struct Service: Sendable {
         FlushRequest(selector, via: .http, requestedBy: "test", mayFlushAll: mayFlushAll)
     }
 
+    /// Waits, ten seconds at most, until the queue has carried out so many releases.
+    func waitForReleases(_ count: Int, at location: SourceLocation = #_sourceLocation) async throws {
+        try await until("\(count) releases", at: location) { queue.releaseCalls.count >= count }
+    }
+
     /// The flush as soon as it is as wanted.
     @discardableResult
     func flush(

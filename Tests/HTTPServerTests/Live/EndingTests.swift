@@ -1,5 +1,6 @@
 // How connections end: timeouts, clients that stop halfway, read slowly or vanish, and the server's own leaving.
 import DispatchSockets
+import SocketTesting
 import Testing
 
 @testable import HTTPServer
@@ -175,7 +176,7 @@ import Testing
 
         #expect(await live.isEmptied())
         #expect(live.handled.value == 1)
-        #expect(throws: RawClient.Failure.self) { try client.receiveAll() }
+        #expect(throws: ClientError.self) { try client.receiveAll() }
         await live.end()
     }
 
@@ -234,7 +235,7 @@ import Testing
         await live.server.stop(within: .milliseconds(50))
 
         #expect(await live.loop.run { live.server.connectionCount } == 0)
-        #expect(throws: RawClient.Failure.self) { try client.receive() }
+        #expect(throws: ClientError.self) { try client.receive() }
         live.gate.open()
         await live.end()
     }

@@ -1,39 +1,10 @@
-// A server on a port of its own, and a thread for its blocking client.
-import Dispatch
+// A server on a port of its own.
 import DispatchSockets
 import HTTPTypes
+import SocketTesting
 import Synchronization
 
 @testable import HTTPServer
-
-/// Opens once; who waits at it before goes on then.
-final class Gate: Sendable {
-    private struct State {
-        var isOpen = false
-        var waiting: [CheckedContinuation<Void, Never>] = []
-    }
-
-    private let state = Mutex(State())
-
-    func pass() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = state.withLock { state in
-                if !state.isOpen { state.waiting.append(continuation) }
-                return state.isOpen
-            }
-            if isOpen { continuation.resume() }
-        }
-    }
-
-    func open() {
-        let waiting = state.withLock { state in
-            state.isOpen = true
-            defer { state.waiting = [] }
-            return state.waiting
-        }
-        for continuation in waiting { continuation.resume() }
-    }
-}
 
 /// A server with some handlers that tests need.
 ///
@@ -96,11 +67,7 @@ struct LiveServer: Sendable {
     /// Runs a blocking piece of a test where it holds up nobody.
     func client<Result: Sendable>(_ body: @escaping @Sendable (SocketAddress) throws -> Result) async throws -> Result {
         let address = address
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue(label: "client").async { @Sendable in
-                continuation.resume(with: Swift.Result { try body(address) })
-            }
-        }
+        return try await blocking { try body(address) }
     }
 
     /// Returns when the server has no connection any more; false after `RawClient.patience`.

@@ -109,10 +109,11 @@ struct Spool: Sendable {
     let start: SpoolStart
     let loop: EventLoop
 
-    /// Opens a spool: a new one, or the one in `folder` again.
+    /// Opens a spool: a new one, or the one in `folder` again. `events` stays empty when the test follows the queue itself.
     static func open(
         in folder: TemporaryFolder = TemporaryFolder(), at path: String? = nil, routes: FakeRoutes? = nil, sites: FakeSites = FakeSites(),
-        time: ManualTime = ManualTime(settle: settle), fault: (@Sendable (DiskOperation) -> CInt?)? = nil, deliver: SpoolQueue.Deliver? = nil,
+        time: ManualTime = ManualTime(settle: settle), fault: (@Sendable (DiskOperation) -> CInt?)? = nil,
+        eventLimit: Int = EventBuffer.maximumEvents, isFollowed: Bool = true, deliver: SpoolQueue.Deliver? = nil,
         parameters change: (inout SpoolParameters) -> Void = { _ in }
     ) async throws -> Spool {
         let routes =
@@ -127,10 +128,13 @@ struct Spool: Sendable {
         let directory = try SpoolDirectory(path: path ?? "\(folder.path)/spool", fault: fault)
         let queue = SpoolQueue(
             directory: directory, parameters: parameters, routes: routes, loop: loop, pool: IOPool(label: "spool-test", width: 24), time: time,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, deliver: deliver ?? { await sites.deliver($0) })
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, eventLimit: eventLimit,
+            deliver: deliver ?? { await sites.deliver($0) })
         let events = EventLog()
-        let stream = queue.events
-        Task { for await event in stream { events.add(event) } }
+        if isFollowed {
+            let stream = queue.events
+            Task { for await event in stream { events.add(event) } }
+        }
         let start = try await queue.start()
         return Spool(queue: queue, sites: sites, routes: routes, time: time, events: events, folder: folder, start: start, loop: loop)
     }

@@ -4,7 +4,7 @@ import DispatchSockets
 import Synchronization
 
 /// What the server does in answer to a command.
-enum Reaction: Sendable {
+public enum Reaction: Sendable {
     case say(String)
     /// Says it and closes; an empty text closes only.
     case sayAndClose(String)
@@ -17,24 +17,25 @@ enum Reaction: Sendable {
 }
 
 /// Everything the server saw, for a test to look at.
-struct Witness: Sendable {
-    var connections = 0
+public struct Witness: Sendable {
+    public var connections = 0
     /// All commands of all connections, in order, without line ends.
-    var commands: [String] = []
+    public var commands: [String] = []
     /// Every message whose final dot came, as it was before dots were doubled.
-    var messages: [[UInt8]] = []
+    public var messages: [[UInt8]] = []
     /// Connections that the client closed or that ended otherwise.
-    var closed = 0
+    public var closed = 0
 }
 
+/// An SMTP server on a loop of its own, with an answer to everything.
 // @unchecked: the listener is touched only on `loop`; `witness` is locked.
-final class ScriptedMailServer: @unchecked Sendable {
+public final class ScriptedMailServer: @unchecked Sendable {
     /// The answer to a command of the n-th connection; nil for the usual one. `GREETING` and `CONTENT` stand for those moments.
-    typealias Script = @Sendable (_ connection: Int, _ command: String) -> Reaction?
+    public typealias Script = @Sendable (_ connection: Int, _ command: String) -> Reaction?
 
-    static let usualHello = "250-scripted.example\r\n250-SIZE 100000000\r\n250-8BITMIME\r\n250 HELP"
+    public static let usualHello = "250-scripted.example\r\n250-SIZE 100000000\r\n250-8BITMIME\r\n250 HELP"
 
-    let port: UInt16
+    public let port: UInt16
     private let loop: EventLoop
     private let listener: Listener
     private let witness = Mutex(Witness())
@@ -46,7 +47,7 @@ final class ScriptedMailServer: @unchecked Sendable {
     }
 
     /// Runs `body` with a server, and ends the server.
-    static func run<Result: Sendable>(
+    public static func run<Result: Sendable>(
         _ script: @escaping Script = { _, _ in nil }, _ body: (ScriptedMailServer) async throws -> Result
     ) async throws -> Result {
         let loop = try EventLoop(label: "scripted-mail-server")
@@ -55,7 +56,9 @@ final class ScriptedMailServer: @unchecked Sendable {
             let address = try SocketAddress(parsing: "127.0.0.1:0")
             let listener = try loop.listen(at: address) { connection in
                 guard let server = box.withLock({ $0 }) else { return connection.abort() }
-                let number = server.note { $0.connections += 1; return $0.connections }
+                let number = server.note {
+                    $0.connections += 1; return $0.connections
+                }
                 let handler = ScriptedSession(server: server, number: number, script: script)
                 connection.handler = handler
                 handler.react("GREETING", usual: "220 scripted.example ESMTP", on: connection)
@@ -75,12 +78,12 @@ final class ScriptedMailServer: @unchecked Sendable {
         return result
     }
 
-    var seen: Witness { witness.withLock { $0 } }
+    public var seen: Witness { witness.withLock { $0 } }
 
-    func note<Result: Sendable>(_ change: (inout Witness) -> Result) -> Result { witness.withLock { change(&$0) } }
+    fileprivate func note<Result: Sendable>(_ change: (inout Witness) -> Result) -> Result { witness.withLock { change(&$0) } }
 
     /// Waits, at most some seconds, until what the server saw is so.
-    func sees(_ condition: (Witness) -> Bool) async -> Bool {
+    public func sees(_ condition: (Witness) -> Bool) async -> Bool {
         for _ in 0..<500 {
             if condition(seen) { return true }
             try? await Task.sleep(for: .milliseconds(10))

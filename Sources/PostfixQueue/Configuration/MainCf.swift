@@ -1,0 +1,69 @@
+// What the service must know of main.cf, as Postfix itself reads it: asked of postconf(1).
+
+import FlushCore
+import Glibc
+
+/// The parameters of a Postfix that concern us.
+public struct MainCf: Sendable, Equatable {
+    /// What is asked for; an old Postfix may not know all of them.
+    static let names = [
+        "queue_directory", "hash_queue_names", "hash_queue_depth", "flush_service_name", "mail_version", "mail_owner", "fast_flush_domains",
+        "defer_transports", "relay_domains", "transport_maps", "smtpd_etrn_restrictions", "enable_long_queue_ids",
+    ]
+
+    private let values: [String: String]
+
+    init(values: [String: String]) { self.values = values }
+
+    /// Reads `name = value` lines, as postconf prints them.
+    init(parsing text: String) {
+        var values: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            guard let sign = line.firstIndex(of: "=") else { continue }
+            let name = line[..<sign].trimmingSpaces
+            let value = line[line.index(after: sign)...].trimmingSpaces
+            if Self.names.contains(name) { values[name] = value }
+        }
+        self.values = values
+    }
+
+    /// The value of one of the parameters above, expanded; nil when Postfix does not know it.
+    public subscript(name: String) -> String? { values[name] }
+
+    public var queueDirectory: String { values["queue_directory"] ?? "" }
+
+    /// The name of our socket below `public/`; `flush` is native flush(8)'s.
+    public var flushServiceName: String { values["flush_service_name"] ?? "flush" }
+
+    public var flushSocketPath: String { "\(queueDirectory)/public/\(flushServiceName)" }
+
+    public var layout: QueueLayout {
+        let names = (values["hash_queue_names"] ?? "").split { $0 == "," || $0.isWhitespace }.map(String.init)
+        return QueueLayout(queueDirectory: queueDirectory, hashedNames: Set(names), depth: Int(values["hash_queue_depth"] ?? "") ?? 1)
+    }
+
+    /// Runs postconf(1) for this configuration directory. Blocks, at most `PostconfCommand.patience`.
+    public static func read(configurationDirectory: String) throws(MainCfError) -> MainCf {
+        let text = try PostconfCommand.run(["-x", "-c", configurationDirectory] + names)
+        let settings = MainCf(parsing: text)
+        guard settings.queueDirectory.hasPrefix("/") else {
+            throw MainCfError("postconf tells no queue_directory for \(configurationDirectory)")
+        }
+        return settings
+    }
+}
+
+/// Why main.cf could not be read.
+public struct MainCfError: Error, Equatable, Sendable, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+extension Substring {
+    fileprivate var trimmingSpaces: String {
+        var text = self
+        while let last = text.last, last.isWhitespace { text.removeLast() }
+        return String(text.drop { $0.isWhitespace })
+    }
+}

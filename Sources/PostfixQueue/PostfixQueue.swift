@@ -1,0 +1,129 @@
+// The Postfix engine: a real Postfix's queue as the core sees it.
+
+import DispatchSockets
+import FlushCore
+import Logging
+
+/// The queue of a Postfix on this machine.
+///
+/// Postfix's files are the truth and nothing else is kept, but for the releases whose outcome is still to come. Events come from a watch
+/// on the directories; after each, the message is looked at on disk, so that what is told is what is there. All disk work runs on
+/// the I/O pool. The process must run as Postfix's `mail_owner` (or root).
+///
+/// A crash loses nothing: a released message is Postfix's, and tried whether we live or not.
+public actor PostfixQueue: MailQueue {
+    /// Messages in a page of `scan`, and IDs in a call of `describe`.
+    public static let pageSize = 1_000
+
+    /// What is fixed, and why.
+    enum Limits {
+        /// Moves of one message come in bursts; what comes within this time is looked at once.
+        static let settling: Duration = .milliseconds(10)
+        /// Messages looked at in one piece of disk work.
+        static let looksPerJob = 250
+        static let releasesPerJob = 100
+        /// How long the queue manager's last answer is good for.
+        static let managerCheck: Duration = .seconds(1)
+    }
+
+    /// A release whose attempt has not ended.
+    struct OpenRelease {
+        enum Phase { case moving, away }
+        var number: UInt64
+        var flush: FlushID?
+        var phase = Phase.moving
+        /// The rename was done; what is found in `deferred` from then on has come back.
+        var hasMoved = false
+    }
+
+    enum Phase { case opened, running, stopped }
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    public nonisolated var events: AsyncStream<QueueEvent> { channel.stream }
+    public nonisolated let layout: QueueLayout
+
+    nonisolated let loop: EventLoop
+    nonisolated let pool: IOPool
+    nonisolated let directory: QueueDirectory
+    nonisolated let manager: QueueManager
+    nonisolated let time: any TimeSource
+    nonisolated let logger: Logger
+    nonisolated let channel = EventChannel()
+    nonisolated let watch: QueueWatch
+    private nonisolated let news: AsyncStream<Void>
+
+    var phase = Phase.opened
+    var releases: [QueueID: OpenRelease] = [:]
+    var nextRelease: UInt64 = 0
+    var managerProblem: String?
+    var managerChecked: ContinuousClock.Instant?
+    private var follower: Task<Void, Never>?
+
+    /// - Parameter logger: is given queue IDs and paths, never addresses or content.
+    public init(layout: QueueLayout, loop: EventLoop, pool: IOPool, time: any TimeSource, logger: Logger) {
+        self.layout = layout
+        self.loop = loop
+        self.pool = pool
+        self.time = time
+        self.logger = logger
+        directory = QueueDirectory(layout: layout)
+        manager = QueueManager(queueDirectory: layout.queueDirectory)
+        let (news, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.news = news
+        watch = QueueWatch(directory, logger: logger) { continuation.yield() }
+    }
+
+    /// Begins to follow the queue. A Postfix that is stopped is no error; a queue directory that cannot be read is one.
+    public func start() async throws(MailQueueError) {
+        guard phase == .opened else { return }
+        do throws(QueueFileError) {
+            try await pool.run { [watch] () throws(QueueFileError) in try watch.start() }
+        } catch {
+            throw .unavailable("the queue below \(layout.queueDirectory) cannot be followed: \(error)")
+        }
+        phase = .running
+        follower = Task { [news] in
+            for await _ in news {
+                await time.sleep(for: Limits.settling)
+                guard phase == .running else { return }
+                await takeNews()
+            }
+        }
+    }
+
+    /// Stops following; the events end. What was released stays released.
+    public func stop() async {
+        guard phase == .running else { return }
+        phase = .stopped
+        follower?.cancel()
+        channel.end()
+        await pool.run { [watch] in watch.stop() }
+    }
+
+    public func remove(_ id: QueueID) async throws(MailQueueError) {
+        throw .unsupported("Postfix's own tool removes messages: postsuper -d \(id)")
+    }
+
+    /// Why a flush makes no sense at this moment: the queue manager cannot be reached; nil when it can. Asks it at most once a second.
+    public func managerTrouble() async -> String? {
+        if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
+        await trigger()
+        return managerProblem
+    }
+
+    /// Has the queue manager look at `incoming`.
+    func trigger() async {
+        let before = managerProblem
+        managerProblem = await pool.run { [manager] () -> String? in
+            do throws(QueueManager.Unreachable) { try manager.trigger([.scanIncoming]) } catch { return error.description }
+            return nil
+        }
+        managerChecked = loop.now
+        guard managerProblem != before else { return }
+        if let managerProblem {
+            logger.warning("the queue manager", metadata: ["problem": "\(managerProblem)"])
+        } else {
+            logger.notice("the queue manager answers again")
+        }
+    }
+}

@@ -1,0 +1,247 @@
+// The kernel's news of the queue's directories, read on a queue of its own and kept by message until somebody has time for them.
+
+import Dispatch
+import FlushCore
+import Glibc
+import Logging
+import Synchronization
+
+/// Follows the queue's directories with inotify(7).
+///
+/// Reading never waits for anybody: a burst of ten thousand messages through `deferred` makes sixty thousand events, and the kernel keeps
+/// sixteen thousand. What is kept here is one entry a message, however often it moved.
+// @unchecked: `descriptor`, `watches` and `source` are touched on `queue` only, after `init`; `kept` has a lock.
+final class QueueWatch: @unchecked Sendable {
+    /// A move, as the kernel told it.
+    enum Step: Equatable, Sendable {
+        case entered(QueueFolder)
+        case left(QueueFolder)
+    }
+
+    struct Change: Sendable, Equatable {
+        /// In the order in which they happened.
+        var steps: [Step] = []
+        /// Steps may be missing: only a look at the disk can tell.
+        var isUnsure = false
+    }
+
+    struct Batch: Sendable {
+        var changes: [(id: QueueID, change: Change)] = []
+        /// Events were lost.
+        var hasOverflowed = false
+    }
+
+    /// Messages with news at once; more, and they are forgotten for a scan.
+    static let maximumMessages = 262_144
+    /// Steps kept of one message; more, and only the look counts.
+    private static let maximumSteps = 24
+    private static let bufferSize = 256 * 1024
+
+    private struct Place {
+        var path: String
+        var folder: QueueFolder
+        /// Levels of hash directories below this one.
+        var depth: Int
+    }
+
+    private struct Kept {
+        var changes: [QueueID: Change] = [:]
+        var order: [QueueID] = []
+        var hasOverflowed = false
+    }
+
+    private let directory: QueueDirectory
+    private let logger: Logger
+    private let notify: @Sendable () -> Void
+    private let queue = DispatchQueue(label: "etrnd.postfix.watch", qos: .userInitiated)
+    private let kept = Mutex(Kept())
+    private var descriptor: CInt = -1
+    private var source: (any DispatchSourceRead)?
+    private var watches: [CInt: Place] = [:]
+    private var buffer = [UInt8](repeating: 0, count: bufferSize)
+
+    /// - Parameter notify: called when there is something to take, on the watch's own queue; must return at once.
+    init(_ directory: QueueDirectory, logger: Logger, notify: @escaping @Sendable () -> Void) {
+        self.directory = directory
+        self.logger = logger
+        self.notify = notify
+    }
+
+    /// Begins to watch. What happens from the return on is told; what was before, a scan has to find.
+    func start() throws(QueueFileError) {
+        let failure = queue.sync { () -> QueueFileError? in
+            do throws(QueueFileError) { try open() } catch { return error }
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    func stop() {
+        queue.sync {
+            // The descriptor is closed when Dispatch has let go of it.
+            source?.cancel()
+            source = nil
+            watches = [:]
+        }
+    }
+
+    /// Watches also what is not watched, such as a folder that was replaced. May block.
+    func refresh() throws(QueueFileError) {
+        let failure = queue.sync { () -> QueueFileError? in
+            do throws(QueueFileError) { try addAll() } catch { return error }
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    /// All that has come since the last time.
+    func take() -> Batch {
+        let taken = kept.withLock { kept in
+            defer { kept = Kept() }
+            return kept
+        }
+        return Batch(
+            changes: taken.order.map { (id: $0, change: taken.changes[$0] ?? Change()) }, hasOverflowed: taken.hasOverflowed)
+    }
+
+    /// Has these messages looked at, as if there were news of them.
+    func mark(_ ids: [QueueID]) {
+        guard !ids.isEmpty else { return }
+        for id in ids { note(id, nil) }
+        notify()
+    }
+
+    // MARK: On the queue
+
+    private func open() throws(QueueFileError) {
+        let descriptor = inotify_init1(CInt(IN_NONBLOCK.rawValue | IN_CLOEXEC.rawValue))
+        guard descriptor >= 0 else { throw .system(operation: "inotify_init1", code: errno) }
+        self.descriptor = descriptor
+        do throws(QueueFileError) {
+            try addAll()
+        } catch {
+            close(descriptor)
+            self.descriptor = -1
+            throw error
+        }
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+        source.setEventHandler { @Sendable [weak self] in self?.read() }
+        source.setCancelHandler { @Sendable in _ = close(descriptor) }
+        self.source = source
+        source.activate()
+    }
+
+    private func addAll() throws(QueueFileError) {
+        for folder in QueueFolder.allCases {
+            var failure: QueueFileError?
+            try directory.visitDirectories(of: folder) { path, depth in
+                failure = failure ?? add(Place(path: path, folder: folder, depth: depth))
+            }
+            if let failure { throw failure }
+        }
+    }
+
+    private static let moves = UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
+
+    private func add(_ place: Place) -> QueueFileError? {
+        // Files are made under another name and come by a rename; only directories are made where they belong.
+        let mask = Self.moves | (place.depth > 0 ? UInt32(IN_CREATE) : 0)
+        let watch = inotify_add_watch(descriptor, place.path, mask)
+        guard watch >= 0 else {
+            let operation = errno == ENOSPC ? "watch \(place.path) (fs.inotify.max_user_watches)" : "watch \(place.path)"
+            return .system(operation: operation, code: errno)
+        }
+        watches[watch] = place
+        return nil
+    }
+
+    private func read() {
+        while source != nil {
+            let got = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else { break }
+            takeEvents(got)
+        }
+        let hasNews = kept.withLock { !$0.order.isEmpty || $0.hasOverflowed }
+        if hasNews { notify() }
+    }
+
+    private static let headerSize = 16
+
+    private func takeEvents(_ count: Int) {
+        var offset = 0
+        while offset + Self.headerSize <= count {
+            let (watch, mask, name, size) = buffer.withUnsafeBytes { bytes in
+                let watch = bytes.loadUnaligned(fromByteOffset: offset, as: CInt.self)
+                let mask = bytes.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
+                let length = Int(bytes.loadUnaligned(fromByteOffset: offset + 12, as: UInt32.self))
+                let end = min(count, offset + Self.headerSize + length)
+                let name = String(decoding: bytes[(offset + Self.headerSize)..<end].prefix { $0 != 0 }, as: UTF8.self)
+                return (watch, mask, name, Self.headerSize + length)
+            }
+            offset += size
+            takeEvent(watch, mask, name)
+        }
+    }
+
+    private func takeEvent(_ watch: CInt, _ mask: UInt32, _ name: String) {
+        if mask & UInt32(IN_Q_OVERFLOW) != 0 { return overflow("the kernel's queue of events was full") }
+        guard let place = watches[watch] else { return }
+        if mask & UInt32(IN_IGNORED) != 0 {
+            watches[watch] = nil
+            return
+        }
+        if mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 { return overflow("\(place.path) was removed or renamed") }
+        if mask & UInt32(IN_ISDIR) != 0 {
+            if mask & UInt32(IN_CREATE | IN_MOVED_TO) != 0, name.utf8.count == 1, place.depth > 0 { follow(name, in: place) }
+            return
+        }
+        guard mask & UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE) != 0, let id = QueueID(name), name.utf8.count > 1 else { return }
+        note(id, mask & UInt32(IN_MOVED_TO) != 0 ? .entered(place.folder) : .left(place.folder))
+    }
+
+    /// A new hash directory: messages may have come to it before it was watched.
+    private func follow(_ name: String, in parent: Place) {
+        do throws(QueueFileError) {
+            var failure: QueueFileError?
+            try directory.visitDirectories(at: "\(parent.path)/\(name)", depth: parent.depth - 1) { path, depth in
+                failure = failure ?? add(Place(path: path, folder: parent.folder, depth: depth))
+                for id in (try? directory.ids(in: path)) ?? [] { note(id, nil) }
+            }
+            if let failure { throw failure }
+        } catch {
+            overflow("\(error)")
+        }
+    }
+
+    private func overflow(_ why: String) {
+        let isNews = kept.withLock { kept in
+            defer { kept.hasOverflowed = true }
+            return !kept.hasOverflowed
+        }
+        if isNews { logger.notice("the queue has to be scanned again", metadata: ["why": "\(why)"]) }
+    }
+
+    private func note(_ id: QueueID, _ step: Step?) {
+        kept.withLock { kept in
+            if kept.changes[id] == nil {
+                guard kept.order.count < Self.maximumMessages else {
+                    kept = Kept(hasOverflowed: true)
+                    return
+                }
+                kept.order.append(id)
+            }
+            var change = kept.changes[id] ?? Change()
+            if let step {
+                change.steps.append(step)
+                if change.steps.count > Self.maximumSteps {
+                    change.steps = []
+                    change.isUnsure = true
+                }
+            } else {
+                change.isUnsure = true
+            }
+            kept.changes[id] = change
+        }
+    }
+}

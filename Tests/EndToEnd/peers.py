@@ -1,0 +1,64 @@
+"""Raw peers of the daemon, and what can be seen of it from outside."""
+import contextlib
+import socket
+import time
+
+HOST = b"Host: localhost\r\n"
+
+
+def connect(address, timeout=20.0) -> socket.socket:
+    return socket.create_connection(address, timeout=timeout)
+
+
+def read_all(connection: socket.socket, limit: int = 1 << 22) -> bytes:
+    """Everything until the peer closes; a reset counts as an end."""
+    data = b""
+    while len(data) < limit:
+        try:
+            part = connection.recv(65536)
+        except ConnectionResetError:
+            break
+        if not part:
+            break
+        data += part
+    return data
+
+
+def read_until(connection: socket.socket, end: bytes, limit: int = 1 << 20) -> bytes:
+    data = b""
+    while end not in data:
+        part = connection.recv(4096)
+        if not part or len(data) > limit:
+            raise AssertionError(f"no {end!r} in {data[-300:]!r}")
+        data += part
+    return data
+
+
+def exchange(daemon, data: bytes) -> bytes:
+    with connect(daemon.http) as connection:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(data)  # it may close before it has read all
+        return read_all(connection)
+
+
+def resident_kib(daemon) -> int:
+    with open(f"/proc/{daemon.pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
+
+
+def files_in_spool(daemon) -> list[str]:
+    """Every file below the spool as folder/name; its lock, which is in no folder, is none."""
+    spool = daemon.state / "spool"
+    return sorted(str(path.relative_to(spool)) for path in spool.glob("*/**/*") if path.is_file())
+
+
+def messages_on_disk(daemon) -> list[str]:
+    """The messages among them, whole or begun. `defer` has notes about messages."""
+    return [name for name in files_in_spool(daemon) if not name.startswith("defer/")]
+
+
+def is_well(daemon) -> None:
+    """It answers, and quickly."""
+    begin = time.monotonic()
+    assert daemon.get("/readyz").status == 200
+    assert time.monotonic() - begin < 5
