@@ -363,7 +363,10 @@ def main() -> int:
             return 1
         print(f"the customer's mail server is up on 127.0.0.1:{server.port}", flush=True)
         shown = 0
-        while not stopped.wait(0.1):
+        is_last = False
+        while not is_last:
+            # Once more after the signal: what was taken just before it is shown too.
+            is_last = stopped.wait(0.1)
             messages = server.snapshot()
             for message in messages[shown:]:
                 print(f"\n--- mail from <{message.sender}> for {', '.join(message.recipients)}", flush=True)

@@ -7,6 +7,9 @@ public struct JSONWriter {
 
     public init(capacity: Int = 512) { bytes.reserveCapacity(capacity) }
 
+    /// Ends the document with a newline, for whoever reads it in a terminal.
+    public mutating func endLine() { bytes.append(UInt8(ascii: "\n")) }
+
     public mutating func object(_ body: (inout JSONWriter) -> Void) { nest(UInt8(ascii: "{"), UInt8(ascii: "}"), body) }
 
     public mutating func array(_ body: (inout JSONWriter) -> Void) { nest(UInt8(ascii: "["), UInt8(ascii: "]"), body) }

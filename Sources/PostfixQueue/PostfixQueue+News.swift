@@ -18,19 +18,22 @@ extension PostfixQueue {
 
     /// Looks at every message with news and tells what it is now.
     func takeNews() async {
+        await waitForJobs()
         let batch = watch.take()
-        if batch.hasOverflowed {
-            await channel.send(.rescanNeeded)
-            // Their ends may be among what was lost.
-            watch.mark(Array(releases.keys))
-        }
-        for start in stride(from: 0, to: batch.changes.count, by: Limits.looksPerJob) {
+        // All before the first look: what is released from here on has news of its own.
+        let expectations = batch.changes.map { expect($0.id, $0.change) }
+        for start in stride(from: 0, to: expectations.count, by: Limits.looksPerJob) {
             guard phase == .running else { return }
-            let expected = batch.changes[start..<min(start + Limits.looksPerJob, batch.changes.count)].map { expect($0.id, $0.change) }
+            let expected = expectations[start..<min(start + Limits.looksPerJob, expectations.count)]
             let looks = await pool.run { [directory] in
                 expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isAway) }
             }
             for (expectation, look) in zip(expected, looks) { await tell(expectation, look) }
+        }
+        if batch.hasOverflowed {
+            await channel.send(.rescanNeeded)
+            // The ends of their attempts may be among what was lost.
+            watch.mark(Array(releases.keys))
         }
     }
 
@@ -54,7 +57,7 @@ extension PostfixQueue {
             }
         }
         let release = releases[id]
-        let isAway = release.map { $0.phase == .away || ($0.hasMoved && change.isUnsure) } ?? false
+        let isAway = release.map { $0.phase == .away || change.isUnsure } ?? false
         return Expectation(id: id, release: release?.number, hasEnded: hasEnded, isAway: isAway)
     }
 
@@ -65,20 +68,37 @@ extension PostfixQueue {
         switch look {
         case .found(let folder, let pending, let reasons):
             let message = pending.message(id, in: folder)
-            let hasEnded = expectation.hasEnded || (expectation.isAway && folder.place != .inDelivery)
-            guard hasEnded else { return await channel.send(.queued(message)) }
-            if release != nil { releases[id] = nil }
+            guard expectation.hasEnded || (expectation.isAway && folder.place != .inDelivery) else {
+                if release != nil, folder.place == .inDelivery {
+                    if release?.isTold == true { return }
+                    releases[id]?.isTold = true
+                }
+                return await channel.send(.queued(message))
+            }
+            await tellRelease(release, id)
             await channel.send(
-                .attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons))))
+                .attempted(
+                    DeliveryAttempt(
+                        id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons),
+                        siteAnswered: reasons.entries.contains(where: \.isReply))))
         case .gone:
-            guard let release else { return await channel.send(.left(id)) }
-            // Unless the move is still under way, and the file is between two directories for an observer that reads them one by one.
-            guard expectation.isAway || expectation.hasEnded || release.hasMoved else { return }
-            releases[id] = nil
-            await channel.send(.attempted(DeliveryAttempt(id: id, flush: release.flush, remaining: nil, outcomes: [])))
+            guard release != nil else {
+                // Gone by a release that has news of its own.
+                if releases[id] == nil { await channel.send(.left(id)) }
+                return
+            }
+            await tellRelease(release, id)
+            await channel.send(.attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: nil, outcomes: [])))
         case .unreadable(let why):
             logger.debug("a queue file was left out", metadata: ["id": "\(id)", "failure": "\(why)"])
         }
+    }
+
+    /// The attempt of this release has ended. It may have been too short for anybody to see the message in delivery.
+    private func tellRelease(_ release: OpenRelease?, _ id: QueueID) async {
+        guard let release else { return }
+        releases[id] = nil
+        if !release.isTold, let message = release.message { await channel.send(.queued(message)) }
     }
 
     private func outcomes(_ pending: PendingDomains, _ log: DeferLog) -> [DomainOutcome] {

@@ -23,25 +23,47 @@ extension PostfixQueue {
     private func releaseSome(
         _ ids: ArraySlice<QueueID>, by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async -> [ReleaseResult] {
-        // Known before it happens: its end may be told before the rename has returned.
-        var numbers: [QueueID: UInt64] = [:]
-        for id in ids where releases[id] == nil {
+        // Known before it happens: its end may be seen before the rename has returned. One whose release has not ended, or that is
+        // named twice, is in delivery as far as we know.
+        var numbers: [UInt64?] = []
+        for id in ids {
+            guard releases[id] == nil else {
+                numbers.append(nil)
+                continue
+            }
             nextRelease += 1
-            numbers[id] = nextRelease
+            numbers.append(nextRelease)
             releases[id] = OpenRelease(number: nextRelease, flush: flush)
         }
-        let ours = numbers
-        let results = await pool.run { [directory] in
-            ids.map { id in
-                // Somebody's release of it has not ended as far as we know.
-                ours[id] == nil ? .inDelivery : directory.release(id, for: selector, unthrottle: unthrottle)
+        let wanted = zip(ids, numbers).map { (id: $0, isOurs: $1 != nil) }
+        jobsUnderWay += 1
+        let done = await pool.run { [directory] in
+            wanted.map { id, isOurs in
+                isOurs ? directory.release(id, for: selector, unthrottle: unthrottle) : QueueDirectory.Released(result: .inDelivery)
             }
         }
-        for (id, result) in zip(ids, results) {
-            guard let number = numbers[id], releases[id]?.number == number else { continue }
-            if result == .released { releases[id]?.hasMoved = true } else { releases[id] = nil }
+        for ((id, isOurs), released) in zip(wanted, done) where isOurs {
+            if released.result == .released {
+                releases[id]?.message = released.pending?.message(id, in: .incoming)
+            } else {
+                releases[id] = nil
+            }
         }
-        watch.mark(ids.filter { numbers[$0] == nil })
-        return results
+        // The end of an attempt may have been missed.
+        watch.mark(wanted.filter { !$0.isOurs }.map(\.id))
+        jobsUnderWay -= 1
+        if jobsUnderWay == 0 { wakeFollower() }
+        return done.map(\.result)
+    }
+
+    /// Returns when no release is under way: what is taken from the watch from then on, until this actor does something else, is of
+    /// releases whose result is known.
+    func waitForJobs() async {
+        while jobsUnderWay > 0 { await withCheckedContinuation { jobWaiter = $0 } }
+    }
+
+    private func wakeFollower() {
+        jobWaiter?.resume()
+        jobWaiter = nil
     }
 }

@@ -32,8 +32,10 @@ public actor PostfixQueue: MailQueue {
         var number: UInt64
         var flush: FlushID?
         var phase = Phase.moving
-        /// The rename was done; what is found in `deferred` from then on has come back.
-        var hasMoved = false
+        /// What was moved; nil until the rename was done.
+        var message: QueuedMessage?
+        /// The core knows that it is in delivery.
+        var isTold = false
     }
 
     enum Phase { case opened, running, stopped }
@@ -55,6 +57,9 @@ public actor PostfixQueue: MailQueue {
     var phase = Phase.opened
     var releases: [QueueID: OpenRelease] = [:]
     var nextRelease: UInt64 = 0
+    /// Pieces of disk work that release messages at this moment, and the follower of news when it waits for their end.
+    var jobsUnderWay = 0
+    var jobWaiter: CheckedContinuation<Void, Never>?
     var managerProblem: String?
     var managerChecked: ContinuousClock.Instant?
     private var follower: Task<Void, Never>?

@@ -39,6 +39,8 @@ public actor SpoolQueue: MailQueue {
     var schedule = RetrySchedule()
     var lanes: DeliveryLanes<Lane, Work>
     var sites = SiteStates()
+    /// The last flush of everything that has made all next hops be tried again.
+    var lastWholeFlush: FlushID?
     /// Outcomes that the disk did not take; remembered so that nobody gets a message twice while this process lives.
     var unsynced: [QueueID: [Int: SpoolEnvelope.Status]] = [:]
     var ids = SpoolID()

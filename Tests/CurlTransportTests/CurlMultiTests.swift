@@ -16,9 +16,10 @@ import Testing
                 #expect(result.exchanges.map(\.code) == [220, 250, 250, 250, 250, 354, 250])
                 #expect(result.address == "127.0.0.1" && result.connected && !result.reusedConnection)
                 #expect(server.seen.messages == [Array("Subject: x\r\n\r\nbody\r\n".utf8)])
-                #expect(server.seen.commands[1...4] == [
-                    "MAIL FROM:<sender@provider.example> SIZE=20", "RCPT TO:<a@customer.example>", "RCPT TO:<\"b c\"@customer.example>", "DATA",
-                ])
+                #expect(
+                    server.seen.commands[1...4] == [
+                        "MAIL FROM:<sender@provider.example> SIZE=20", "RCPT TO:<a@customer.example>", "RCPT TO:<\"b c\"@customer.example>", "DATA",
+                    ])
             }
         }
     }
@@ -42,9 +43,10 @@ import Testing
                 let result = await curl.perform(transfer(to: server.port))
 
                 #expect(result.ending == .completed)
-                #expect(server.seen.commands == [
-                    "EHLO me.example", "HELO me.example", "MAIL FROM:<sender@provider.example>", "RCPT TO:<a@customer.example>", "DATA",
-                ])
+                #expect(
+                    server.seen.commands == [
+                        "EHLO me.example", "HELO me.example", "MAIL FROM:<sender@provider.example>", "RCPT TO:<a@customer.example>", "DATA",
+                    ])
             }
         }
     }

@@ -41,7 +41,9 @@ final class BrokenUpload: CurlUpload {
     init(_ way: Way) { self.way = way }
 
     func next(maximum: Int) async throws -> [UInt8] {
-        let call = asked.withLock { $0 += 1; return $0 }
+        let call = asked.withLock {
+            $0 += 1; return $0
+        }
         if call == 1 { return Array("Subject: half\r\n\r\nfirst line\r\n".utf8) }
         switch way {
         case .fails: throw UploadFault()

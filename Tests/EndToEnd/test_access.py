@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from daemon_process import wait_until
-from expectations import finished, problem
+from expectations import finished
 from peers import messages_on_disk, read_all
 
 DOMAIN = "customer.example"
@@ -160,7 +160,7 @@ def test_a_start_that_fails_late_cuts_no_delivery_off(make_daemon, sink):
             assert len(sink.snapshot()) == (0 if messages_on_disk(daemon) else 1), "not begun, or finished and known to be"
     daemon.parameters["smtp_listen"] = "127.0.0.1:0"
     daemon.start()
-    wait_until(lambda: daemon.waiting(DOMAIN) == 0, 20, "an empty record")
+    wait_until(lambda: messages_on_disk(daemon) == [], 20, "an empty spool")
     assert [message.header("X-Test-ID") for message in sink.snapshot()] == ["once"]
 
 

@@ -91,6 +91,19 @@ def test_a_domain_outside_the_list_causes_an_attempt_at_everything(daemon, sites
     assert len(received(sites[0])) == 3 and len(received(sites[1])) == 2
 
 
+def test_everything_is_tried_although_a_site_was_found_dead_a_moment_ago(make_daemon, sites):
+    daemon = make_daemon(slow_flush_interval="0s")
+    with_mail(daemon, sites)
+    finished(daemon.flush(STRANGER), deferred_again=5)
+    for site in sites:
+        site.start()
+
+    flush = daemon.flush(STRANGER)
+
+    finished(flush, delivered=5)
+    assert len(received(sites[0])) == 3 and len(received(sites[1])) == 2
+
+
 def test_with_an_empty_list_every_etrn_is_a_slow_one(make_daemon, sites):
     daemon = with_mail(make_daemon(fast_flush_domains=""), sites)
     for site in sites:

@@ -121,7 +121,8 @@ import Testing
     @Test func aClientThatNeverReadsIsCutOff() async throws {
         var limits = SMTPLimits()
         limits.maximumCommands = .max
-        limits.commandTimeout = .milliseconds(500)
+        // A busy machine may hold the client up; that it says nothing is not what is tested.
+        limits.commandTimeout = .seconds(2)
         let ending = Mutex<SMTPEnding?>(nil)
         let gone = Signal()
         try await serving(

@@ -75,12 +75,13 @@ import Testing
                 let result = await client.deliver(try delivery(to: server.port, recipients, sender: ""))
 
                 let host = "host 127.0.0.1[127.0.0.1]:\(server.port) said:"
-                #expect(result.outcomes == [
-                    .bounced(reply: "\(host) 550 5.1.1 unknown (in reply to RCPT TO command)"),
-                    .delivered(reply: "250 2.0.0 queued"),
-                    .deferred(reason: "\(host) 450-4.2.1 not 450 now (in reply to RCPT TO command)"),
-                    .delivered(reply: "250 2.0.0 queued"),
-                ])
+                #expect(
+                    result.outcomes == [
+                        .bounced(reply: "\(host) 550 5.1.1 unknown (in reply to RCPT TO command)"),
+                        .delivered(reply: "250 2.0.0 queued"),
+                        .deferred(reason: "\(host) 450-4.2.1 not 450 now (in reply to RCPT TO command)"),
+                        .delivered(reply: "250 2.0.0 queued"),
+                    ])
                 #expect(result.siteReached && result.reason == nil)
                 #expect(server.seen.messages == [Array("Subject: x\r\n\r\n.body\r\n".utf8)])
                 #expect(server.seen.commands.contains("MAIL FROM:<> SIZE=21"))
@@ -94,11 +95,12 @@ import Testing
                 let result = await client.deliver(
                     try delivery(to: server.port, ["grün@customer.example", "a@customer.example", "b>\r\nDATA@customer.example"]))
 
-                #expect(result.outcomes == [
-                    .bounced(reply: "5.1.3 the recipient's address has characters outside ASCII, for which SMTPUTF8 would be needed (5.6.7)"),
-                    .delivered(reply: "250 2.0.0 queued"),
-                    .bounced(reply: "5.1.3 the recipient's address cannot be written in SMTP"),
-                ])
+                #expect(
+                    result.outcomes == [
+                        .bounced(reply: "5.1.3 the recipient's address has characters outside ASCII, for which SMTPUTF8 would be needed (5.6.7)"),
+                        .delivered(reply: "250 2.0.0 queued"),
+                        .bounced(reply: "5.1.3 the recipient's address cannot be written in SMTP"),
+                    ])
                 #expect(server.seen.commands.filter { $0.hasPrefix("RCPT") } == ["RCPT TO:<a@customer.example>"])
             }
         }
@@ -109,7 +111,9 @@ import Testing
             let mails = Mutex(0)
             try await ScriptedMailServer.run({ connection, command in
                 guard command.hasPrefix("MAIL"), connection == 1 else { return nil }
-                return mails.withLock { $0 += 1; return $0 } == 2 ? reaction : nil
+                return mails.withLock {
+                    $0 += 1; return $0
+                } == 2 ? reaction : nil
             }) { server in
                 try await withClient { client in
                     for _ in 0..<2 {
@@ -142,9 +146,10 @@ import Testing
                 let result = await client.deliver(try delivery(to: server.port))
 
                 let name = "127.0.0.1[127.0.0.1]:\(server.port)"
-                #expect(result.outcomes == [
-                    .deferred(reason: "conversation with \(name) timed out while sending end of data -- message may be sent more than once")
-                ])
+                #expect(
+                    result.outcomes == [
+                        .deferred(reason: "conversation with \(name) timed out while sending end of data -- message may be sent more than once")
+                    ])
                 #expect(result.siteReached)
             }
         }

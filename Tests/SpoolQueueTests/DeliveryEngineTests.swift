@@ -18,7 +18,8 @@ import Testing
         let id = try await spool.send(to: ["user@normal.example"])
         await spool.events.waitForAttempts(1)
 
-        #expect(spool.events.attempts == [DeliveryAttempt(id: id, remaining: nil, outcomes: [DomainOutcome(domain: normal, delivered: 1)])])
+        let outcomes = [DomainOutcome(domain: normal, delivered: 1)]
+        #expect(spool.events.attempts == [DeliveryAttempt(id: id, remaining: nil, outcomes: outcomes, siteAnswered: true)])
         #expect(spool.sites.records.map(\.recipients) == [["user@normal.example"]])
         #expect(spool.sites.records.map(\.sender) == ["alice@origin.example"])
         #expect(SpoolFolder.queue.flatMap { spool.files($0.name) }.isEmpty)

@@ -35,13 +35,14 @@ import Testing
                 (.recipient(3), "251 forwards"), (.recipient(4), "354 what"), (.data, "354 go"), (.content, "250-2.0.0\n250 queued as 1"),
             ]), recipients: 5)
 
-        #expect(outcomes == [
-            .delivered(reply: "250-2.0.0 250 queued as 1"),
-            .deferred(reason: said("450 4.2.1 not now", "RCPT TO")),
-            .bounced(reply: said("550 5.1.1 who?", "RCPT TO")),
-            .delivered(reply: "250-2.0.0 250 queued as 1"),
-            .deferred(reason: said("354 what", "RCPT TO")),
-        ])
+        #expect(
+            outcomes == [
+                .delivered(reply: "250-2.0.0 250 queued as 1"),
+                .deferred(reason: said("450 4.2.1 not now", "RCPT TO")),
+                .bounced(reply: said("550 5.1.1 who?", "RCPT TO")),
+                .delivered(reply: "250-2.0.0 250 queued as 1"),
+                .deferred(reason: said("354 what", "RCPT TO")),
+            ])
     }
 
     @Test func whatTheServerSaysToTheSenderHoldsForAll() {
@@ -58,9 +59,10 @@ import Testing
         let before: [(CurlExchange.Step, String)] = [(.mail, "250 ok"), (.recipient(0), "250 ok"), (.recipient(1), "450 busy")]
         let go: [(CurlExchange.Step, String)] = step == .data ? [] : [(.data, "354 go")]
 
-        #expect(judge(result(before + go + [(step, "554 virus")]), recipients: 2) == [
-            .bounced(reply: said("554 virus", command)), .deferred(reason: said("450 busy", "RCPT TO")),
-        ])
+        #expect(
+            judge(result(before + go + [(step, "554 virus")]), recipients: 2) == [
+                .bounced(reply: said("554 virus", command)), .deferred(reason: said("450 busy", "RCPT TO")),
+            ])
         #expect(judge(result(before + go + [(step, "452 full")]), recipients: 2)[0] == .deferred(reason: said("452 full", command)))
         #expect(judge(result(before + go + [(step, "421 bye")]), recipients: 2)[0] == .deferred(reason: said("421 bye", command)))
     }
@@ -79,10 +81,11 @@ import Testing
     @Test func a421DefersThoseWithoutAnAnswer() {
         let outcomes = judge(result([(.mail, "250 ok"), (.recipient(0), "550 who?"), (.recipient(1), "421 closing")]), recipients: 3)
 
-        #expect(outcomes == [
-            .bounced(reply: said("550 who?", "RCPT TO")), .deferred(reason: said("421 closing", "RCPT TO")),
-            .deferred(reason: "host \(Self.host) said: 421 closing"),
-        ])
+        #expect(
+            outcomes == [
+                .bounced(reply: said("550 who?", "RCPT TO")), .deferred(reason: said("421 closing", "RCPT TO")),
+                .deferred(reason: "host \(Self.host) said: 421 closing"),
+            ])
     }
 
     @Test func aLostConnectionDefersThoseWithoutADecision() {
@@ -98,9 +101,10 @@ import Testing
         #expect(judge(unknown) == [.deferred(reason: "lost connection with \(Self.host) while sending message body")])
 
         unknown.finalDotSent = true
-        #expect(judge(unknown) == [
-            .deferred(reason: "lost connection with \(Self.host) while sending end of data -- message may be sent more than once")
-        ])
+        #expect(
+            judge(unknown) == [
+                .deferred(reason: "lost connection with \(Self.host) while sending end of data -- message may be sent more than once")
+            ])
     }
 
     @Test(arguments: [

@@ -49,8 +49,8 @@ import Testing
         spool.sites.answer("a@normal.example", nil)
 
         spool.time.jump(by: .seconds(-30 * 86_400))
-        await spool.time.advance(by: .seconds(2 * 4_000))
-        await spool.events.waitForAttempts(2)
+        // At most the longest back-off, and some more where the machine is too busy for the moved clock to be noticed at once.
+        for _ in 0..<60 where spool.events.attempts.count < 2 { await spool.time.advance(by: .seconds(300)) }
 
         #expect(spool.sites.records.count == 1)
         await spool.stop()
@@ -120,7 +120,8 @@ import Testing
         let id = QueueID("0abcDEFghi1")!
         for arrival in [Int64.max, Timestamp.latest.microseconds + 1] {
             let bytes = SpoolFile.head(
-                of: SpoolEnvelope(id: id, arrival: Timestamp(microseconds: arrival), size: 0, sender: "", recipients: [.init(address: "a@b.example")]))
+                of: SpoolEnvelope(id: id, arrival: Timestamp(microseconds: arrival), size: 0, sender: "", recipients: [.init(address: "a@b.example")])
+            )
             let layout = try SpoolFile.layout(bytes, fileSize: bytes.count)
             #expect(throws: SpoolError.self) { try SpoolFile.envelope(bytes, layout: layout, id: id, fileSize: bytes.count) }
         }
@@ -167,7 +168,8 @@ import Testing
         let id = QueueID("0abcDEFghi1")!
         let long = String(repeating: "a", count: 255) + "@" + String(repeating: "b", count: 255)
         var envelope = SpoolEnvelope(
-            id: id, arrival: Timestamp(seconds: 1), size: 0, sender: long, recipients: Array(repeating: .init(address: long), count: SpoolFile.maximumRecipients))
+            id: id, arrival: Timestamp(seconds: 1), size: 0, sender: long,
+            recipients: Array(repeating: .init(address: long), count: SpoolFile.maximumRecipients))
         for _ in 0..<2 {
             let bytes = SpoolFile.head(of: envelope)
             let layout = try SpoolFile.layout(bytes, fileSize: bytes.count)
@@ -181,13 +183,16 @@ import Testing
     @Test func theHeadKeepsItsLengthUpToTheLargestMessageSize() {
         func head(_ size: Int) -> [UInt8] {
             SpoolFile.head(
-                of: SpoolEnvelope(id: QueueID("a1")!, arrival: Timestamp(seconds: 1), size: size, sender: "", recipients: [.init(address: "a@b.example")]))
+                of: SpoolEnvelope(
+                    id: QueueID("a1")!, arrival: Timestamp(seconds: 1), size: size, sender: "", recipients: [.init(address: "a@b.example")]))
         }
         #expect(head(0).count == head(1 << 40 + 4_096).count)
     }
 
     /// Postfix's `allow_untrusted_routing = no`: the site behind us may take the local part for a route to somewhere else.
-    @Test(arguments: ["user%elsewhere.example@customer.example", "elsewhere.example!user@customer.example", "\"user@elsewhere.example\"@customer.example"])
+    @Test(arguments: [
+        "user%elsewhere.example@customer.example", "elsewhere.example!user@customer.example", "\"user@elsewhere.example\"@customer.example",
+    ])
     func aRouteInTheLocalPartIsNoWayToElsewhere(_ recipient: String) async throws {
         let spool = try await Spool.open()
 

@@ -75,7 +75,7 @@ import Testing
     @Test(arguments: [
         "", "etrnd-spool 1 ", "etrnd-spool 2 0000000060 0000000070 0123456789abcdef\n",
         "etrnd-spool 1 9999999999 9999999999 0123456789abcdef\n", "etrnd-spool 1 -000000001 0000000070 0123456789abcdef\n",
-        "etrnd-spool 1 0000000054 0004194305 0123456789abcdef\n", "etrnd-spool 1 0000000054 0000000055 0123456789abcdef\n",
+        "etrnd-spool 1 0000000054 0008388609 0123456789abcdef\n", "etrnd-spool 1 0000000054 0000000055 0123456789abcdef\n",
         "From alice@origin.example Sun Nov 22 18:00:00 2026\nSubject: an mbox, long enough to be looked at\n\n",
     ])
     func isNotFooledBy(_ text: String) {

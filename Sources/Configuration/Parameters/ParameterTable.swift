@@ -102,7 +102,7 @@ public enum ParameterTable {
             "smtpd_timeout", .duration(unit: .seconds, seconds: 1...86400), "300s",
             "How long the server waits for an SMTP client's next command."),
         Parameter(
-            "smtpd_recipient_limit", .integer(1...100_000), "1000",
+            "smtpd_recipient_limit", .integer(1...10_000), "1000",
             "How many recipients one message may have."),
         Parameter(
             "smtpd_hard_error_limit", .integer(1...100_000), "20",

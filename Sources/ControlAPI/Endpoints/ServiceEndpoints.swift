@@ -14,6 +14,7 @@ extension ControlAPI {
         let (response, tag) = statusSnapshot.response(for: try await service.status()) { status in
             var writer = JSONWriter(capacity: 1_024)
             status.write(to: &writer, version: facts.version, engine: facts.engine)
+            writer.endLine()
             return writer.bytes
         }
         guard !request.hasCurrent(tag: tag) else { return Response(status: .notModified, fields: [.eTag: "\"\(tag)\""]) }

@@ -8,6 +8,7 @@ extension Response {
     static func json(_ status: HTTPResponse.Status = .ok, fields: HTTPFields = HTTPFields(), _ write: (inout JSONWriter) -> Void) -> Response {
         var writer = JSONWriter()
         write(&writer)
+        writer.endLine()
         var all = fields
         all[.contentType] = "application/json"
         return Response(status: status, fields: all, body: .bytes(writer.bytes))

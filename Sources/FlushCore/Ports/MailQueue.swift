@@ -28,7 +28,8 @@ public protocol MailQueue: Sendable {
     ///   - flush: the flush that asks, or nil for a refresh; it comes back in `DeliveryAttempt.flush`, so that the end of an older
     ///     attempt is never taken for the outcome of this release.
     ///   - selector: whose recipients are meant. An engine that can try only these does so; Postfix tries all pending recipients of the message.
-    ///   - unthrottle: forget that the destination was found dead, and try these messages all the same.
+    ///   - unthrottle: forget that the destination was found dead, and try these messages all the same. A flush of everything makes the
+    ///     engine forget all dead destinations once, at its first batch: each gets an attempt, not each of its messages.
     /// - Returns: what became of each, in the order of `ids`. A released message's outcome comes as an event, always.
     func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool

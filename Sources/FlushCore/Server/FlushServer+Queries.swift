@@ -1,7 +1,8 @@
 // What can be asked of destinations, messages and past flushes.
 
 extension FlushServer {
-    public func domains(_ query: DomainQuery) -> [DomainSummary] {
+    public func domains(_ query: DomainQuery) async -> [DomainSummary] {
+        await waitForFirstScan()
         var names: [DomainName] = []
         index.visitDomains(after: query.after, prefix: query.prefix) { record in
             if !query.waitingOnly || record.messages > 0 { names.append(record.name) }
@@ -10,7 +11,8 @@ extension FlushServer {
         return names.map(summary)
     }
 
-    public func domain(_ name: DomainName) -> DomainDetail? {
+    public func domain(_ name: DomainName) async -> DomainDetail? {
+        await waitForFirstScan()
         guard isKnown(name) else { return nil }
         var buckets = Array(repeating: 0, count: DomainDetail.ageBucketMinutes.count + 1)
         if let record = index.record(name) {
@@ -24,6 +26,7 @@ extension FlushServer {
     }
 
     public func messages(for domain: DomainName, after cursor: MessageCursor?, limit: Int) async throws(FlushError) -> MessagePage? {
+        await waitForFirstScan()
         guard isKnown(domain) else { return nil }
         let page = index.page(of: domain, after: cursor?.sequence, limit: limit)
         let messages = try await describe(page.ids)

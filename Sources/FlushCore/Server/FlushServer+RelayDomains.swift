@@ -23,6 +23,7 @@ extension FlushServer {
     }
 
     public func removeRelayDomain(_ domain: DomainName, force: Bool, if conditions: [VersionCondition]) async throws(FlushError) -> Bool {
+        await waitForFirstScan()
         await beginChange()
         defer { endChange() }
         let current = relayDomainDirectory[domain]
@@ -37,6 +38,7 @@ extension FlushServer {
     public func replaceRelayDomains(
         _ drafts: [DomainName: RelayDomainDraft], owner: String, by author: String, maximumRemovals: Int?, dryRun: Bool
     ) async throws(FlushError) -> RelayDomainDifference {
+        await waitForFirstScan()
         await beginChange()
         defer { endChange() }
         let all = relayDomainDirectory.all()

@@ -38,9 +38,9 @@ extension FlushServer {
 
     // MARK: The first scan
 
-    /// Returns when the index knows the queue, at once unless the server has just started. A single message needs no index: the queue
-    /// itself is asked for it.
-    func waitForFirstScan(of selector: FlushSelector) async {
+    /// Returns when the index knows the queue, at once unless the server has just started: "nothing waits" must be true when it is said.
+    /// A single message needs no index: the queue itself is asked for it.
+    func waitForFirstScan(of selector: FlushSelector? = nil) async {
         if case .message = selector { return }
         guard isFilling, !hasEndedWaits else { return }
         nextWaiter += 1

@@ -55,6 +55,7 @@ extension MailQueueContract {
                 try demand((reason?.utf8.count ?? 0) <= 500, is: true, "a reason's length, \(fate)")
                 var isDeferred = false
                 if case .deferred = fate { isDeferred = true }
+                try demand(attempt.siteAnswered && isDeferred, is: false, "an answer from a site that cannot be reached")
                 try demand(attempt.remaining, is: isDeferred ? before : nil, "the message now, \(fate)")
                 try await demand(harness.scanned()[id], is: attempt.remaining, "scan, \(fate)")
                 let described = try await harness.queue.describe([id])
@@ -104,6 +105,7 @@ extension MailQueueContract {
             let bare = events.map { event -> QueueEvent in
                 guard case .attempted(var attempt) = event else { return event }
                 attempt.outcomes = []
+                attempt.siteAnswered = false
                 return .attempted(attempt)
             }
             let expected: [QueueEvent] = [

@@ -89,7 +89,7 @@ public struct Problem: Sendable {
             Self.appendName(member.name, to: &bytes)
             Self.append(member.value, to: &bytes)
         }
-        bytes.append(0x7D)
+        bytes.append(contentsOf: "}\n".utf8)
         return bytes
     }
 

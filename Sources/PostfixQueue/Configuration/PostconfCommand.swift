@@ -12,14 +12,11 @@ enum PostconfCommand {
     /// What it printed.
     static func run(_ arguments: [String]) throws(MainCfError) -> String {
         var ends: [CInt] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw failure("pipe", errno) }
+        guard pipe(&ends) == 0 else { throw failure("pipe", errno) }
         let (reading, writing) = (ends[0], ends[1])
         defer { close(reading) }
-        let process: pid_t
-        do throws(MainCfError) {
-            defer { close(writing) }
-            process = try spawn([program] + arguments, output: writing)
-        }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let process = try spawn([program] + arguments, output: writing)
         let output = collect(from: reading)
         // Whatever ended the reading: a process that is still there then is of no use.
         if output == nil { kill(process, SIGKILL) }
@@ -36,6 +33,7 @@ enum PostconfCommand {
     }
 
     private static func spawn(_ arguments: [String], output: CInt) throws(MainCfError) -> pid_t {
+        defer { close(output) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

@@ -24,6 +24,8 @@ public final class FlushSocket: @unchecked Sendable {
         public var maximumConnections = 4_096
         public var backlog: CInt = 1_024
         public var fileCheck: Duration = .seconds(1)
+        /// How often a socket in our place is asked whether somebody is behind it: each time somebody has to answer.
+        public var takeBack: Duration = .seconds(10)
 
         public init() {}
     }
@@ -48,6 +50,9 @@ public final class FlushSocket: @unchecked Sendable {
     private let logger: Logger
     private let shared = Mutex((counters: Counters(), problem: String?.some("the socket is not open yet")))
     private var listener: Listener?
+    /// Whose socket is in our place, and when we shall ask again whether it is alive.
+    private var intruder: (device: dev_t, inode: ino_t)?
+    private var nextAttempt = ContinuousClock.now
     private var file: (device: dev_t, inode: ino_t)?
     private var timer: LoopTimer?
     private var running: Set<Maintenance> = []
@@ -120,6 +125,9 @@ public final class FlushSocket: @unchecked Sendable {
         // Whoever has connected to the old socket is answered; nobody can find it any more.
         listener?.close()
         listener = nil
+        if let found, let intruder, found == intruder, loop.now < nextAttempt { return }
+        intruder = found
+        nextAttempt = loop.now + limits.takeBack
         do throws(SocketError) {
             try open()
             count(\.rebinds)

@@ -13,6 +13,8 @@ struct DeferLog: Equatable, Sendable {
     struct Entry: Equatable, Sendable {
         var recipient: String
         var reason: String
+        /// A server said so; otherwise Postfix did, because it reached none.
+        var isReply = false
     }
 
     /// In the order of the file; the last of a recipient counts.
@@ -24,10 +26,12 @@ struct DeferLog: Equatable, Sendable {
         self.written = written
         var recipient: String?
         var reason: String?
+        var isReply = false
         func finish() {
-            if let recipient, let reason { entries.append(.init(recipient: recipient, reason: reason)) }
+            if let recipient, let reason { entries.append(.init(recipient: recipient, reason: reason, isReply: isReply)) }
             recipient = nil
             reason = nil
+            isReply = false
         }
         for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
             if line.isEmpty {
@@ -36,6 +40,8 @@ struct DeferLog: Equatable, Sendable {
                 recipient = value
             } else if let value = Self.value(of: "reason=", in: line) {
                 reason = Self.oneLine(value)
+            } else if Self.value(of: "diag_type=", in: line) == "smtp" {
+                isReply = true
             }
         }
         finish()

@@ -4,39 +4,50 @@ import FlushCore
 import Glibc
 
 extension QueueDirectory {
+    /// What was done with a message that was to be released, and what was read of it.
+    struct Released: Sendable {
+        var result: ReleaseResult
+        var pending: PendingDomains?
+    }
+
     /// Moves a deferred message to `incoming`, due at once. The queue manager learns of it from a trigger, which is the caller's work.
     ///
     /// A crash in between leaves the message in `deferred`, due now, or in `incoming`: both are tried by Postfix itself in time.
-    func release(_ id: QueueID, for selector: FlushSelector, unthrottle: Bool) -> ReleaseResult {
+    func release(_ id: QueueID, for selector: FlushSelector, unthrottle: Bool) -> Released {
         for _ in 0..<2 {
             do throws(QueueFileError) {
                 return try releaseDeferred(id, for: selector, unthrottle: unthrottle)
             } catch {
-                guard error.isMissing else { return .failed(reason: "\(error)") }
+                guard error.isMissing else { return Released(result: .failed(reason: "\(error)")) }
             }
             switch locate(id) {
-            case .incoming, .active: return .inDelivery
-            case .hold: return .held
-            case nil: return .vanished
+            case .incoming: return Released(result: stays(id, in: .incoming, for: selector) ? .inDelivery : .vanished)
+            case .active: return Released(result: stays(id, in: .active, for: selector) ? .inDelivery : .vanished)
+            case .hold: return Released(result: stays(id, in: .hold, for: selector) ? .held : .vanished)
+            case nil: return Released(result: .vanished)
             // It has come back in between.
             case .deferred: continue
             }
         }
-        return .inDelivery
+        return Released(result: .inDelivery)
+    }
+
+    /// Whether a message that is not released here is one that the selector means; what cannot be read may be.
+    private func stays(_ id: QueueID, in folder: QueueFolder, for selector: FlushSelector) -> Bool {
+        guard case .domain = selector, let pending = try? pending(of: id, in: folder) else { return true }
+        return pending.domains.contains(where: selector.means)
     }
 
     private func releaseDeferred(
         _ id: QueueID, for selector: FlushSelector, unthrottle: Bool
-    ) throws(QueueFileError) -> ReleaseResult {
+    ) throws(QueueFileError) -> Released {
         let path = layout.path(of: id, in: .deferred)
         let file = try QueueFileHandle(path: path)
-        if case .domain = selector {
-            let pending = try file.withRecords { records throws(QueueFileError) in try PendingDomains(&records, names: names) }
-            guard pending.domains.contains(where: selector.means) else { return .vanished }
-        }
+        let pending = try file.withRecords { records throws(QueueFileError) in try PendingDomains(&records, names: names) }
+        if case .domain = selector, !pending.domains.contains(where: selector.means) { return Released(result: .vanished) }
         try file.makeDue(unthrottle: unthrottle)
         try move(path, to: id)
-        return .released
+        return Released(result: .released, pending: pending)
     }
 
     private func move(_ path: String, to id: QueueID) throws(QueueFileError) {

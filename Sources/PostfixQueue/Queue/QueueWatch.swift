@@ -114,7 +114,7 @@ final class QueueWatch: @unchecked Sendable {
     // MARK: On the queue
 
     private func open() throws(QueueFileError) {
-        let descriptor = inotify_init1(CInt(IN_NONBLOCK.rawValue | IN_CLOEXEC.rawValue))
+        let descriptor = inotify_init1(CInt(IN_NONBLOCK | IN_CLOEXEC))
         guard descriptor >= 0 else { throw .system(operation: "inotify_init1", code: errno) }
         self.descriptor = descriptor
         do throws(QueueFileError) {

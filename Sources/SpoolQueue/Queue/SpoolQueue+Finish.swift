@@ -52,7 +52,10 @@ extension SpoolQueue {
     }
 
     private func tellEnd(of attempt: Attempt, remaining: QueuedMessage?) {
-        tell(.attempted(DeliveryAttempt(id: attempt.id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes, siteAnswered: attempt.siteAnswered)))
+        tell(
+            .attempted(
+                DeliveryAttempt(
+                    id: attempt.id, flush: attempt.flush, remaining: remaining, outcomes: attempt.outcomes, siteAnswered: attempt.siteAnswered)))
         // Reasons quote replies, which may name addresses: they stay out of the log.
         logger.info(
             "attempt ended",

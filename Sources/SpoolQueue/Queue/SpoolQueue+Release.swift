@@ -12,6 +12,7 @@ extension SpoolQueue {
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async throws(MailQueueError) -> [ReleaseResult] {
         guard phase == .running else { throw .unavailable("the queue is not running") }
+        forgetDeadSites(for: selector, by: flush)
         var results = [ReleaseResult](repeating: .vanished, count: ids.count)
         for start in stride(from: 0, to: ids.count, by: Self.movesPerJob) {
             var claimed: [Claim] = []
@@ -24,6 +25,13 @@ extension SpoolQueue {
             await release(claimed, by: flush, unthrottle: unthrottle, into: &results)
         }
         return results
+    }
+
+    /// A flush of everything tries every next hop, those found dead included, each of them once: Postfix's `F`.
+    private func forgetDeadSites(for selector: FlushSelector, by flush: FlushID?) {
+        guard selector == .everything, let flush, flush != lastWholeFlush else { return }
+        lastWholeFlush = flush
+        sites = SiteStates()
     }
 
     /// A message that is about to be released; its entry is `moving`.

@@ -44,7 +44,10 @@ extension SpoolQueue {
         for folder in [SpoolFolder.deferred, .incoming, .active] {
             try await pool.run { [directory] () throws(SpoolError) in try directory.sync(folder) }
         }
-        keptReports = try await pool.run { [directory] () throws(SpoolError) in try directory.list(.bounces).ids.count }
+        let kept = try await pool.run { [directory] () throws(SpoolError) in try directory.list(.bounces).ids }
+        keptReports = kept.count
+        // A report's ID follows from its original's: an ID given again would take a kept report's place.
+        for id in kept { ids.noteExisting(id) }
         report.messages = entries.count
         logger.info(
             "spool opened",
@@ -53,6 +56,8 @@ extension SpoolQueue {
                 "corrupt": "\(report.corrupt)", "unreadable": "\(report.unreadable)",
             ])
         await finishOwedReports()
+        // A stop meanwhile has let go of the spool.
+        guard phase == .opened else { return report }
         phase = .running
         pump()
         arm()

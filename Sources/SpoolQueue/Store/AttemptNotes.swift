@@ -29,7 +29,8 @@ enum AttemptNotes {
             let fields = line.split(separator: UInt8(ascii: "\t"), maxSplits: 3, omittingEmptySubsequences: false)
                 .map { String(decoding: $0, as: UTF8.self) }
             guard fields.count == 4, let at = Int64(fields[0]), (0...Timestamp.latest.microseconds).contains(at),
-                ["delivered", "deferred", "bounced"].contains(fields[1]) else { return nil }
+                ["delivered", "deferred", "bounced"].contains(fields[1])
+            else { return nil }
             return Note(at: Timestamp(microseconds: at), recipient: fields[2], result: fields[1], text: fields[3])
         }
     }

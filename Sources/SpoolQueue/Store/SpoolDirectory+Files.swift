@@ -73,7 +73,10 @@ extension SpoolDirectory {
 
     func open(_ id: QueueID, in folder: SpoolFolder, writable: Bool) throws(SpoolError) -> OpenMessage {
         try check(.open)
-        guard id.description.utf8.count <= QueueID.maximumLength - SpoolID.reportDigits else { throw .damaged("its ID is too long") }
+        guard id.description.utf8.count <= QueueID.maximumLength - SpoolID.reportDigits else {
+            // None of ours is so long; somebody may have put one there.
+            throw contains(id, in: folder) ? .damaged("its ID is too long") : .system(operation: "open \(folder.name)/\(id)", code: ENOENT)
+        }
         // Without O_NONBLOCK a FIFO in the spool would stop us here.
         let flags = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
         let descriptor = openat(descriptor(of: folder), id.description, flags)

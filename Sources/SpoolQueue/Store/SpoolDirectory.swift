@@ -12,6 +12,8 @@ enum DiskOperation: String, Sendable, CaseIterable {
 ///
 /// A change of state is one `rename`, atomic against a crash of this process. What must survive a crash of the machine is followed by
 /// a sync of the directory.
+/// A crash of the machine between two syncs leaves a moved file under its old name or its new one: that is relied on, and so of ext4,
+/// XFS and btrfs, which journal a rename as one change.
 final class SpoolDirectory: Sendable {
     let path: String
     private let lock: CInt

@@ -123,7 +123,8 @@ enum SpoolFile {
             }
             guard recipients.count <= maximumRecipients, failed.count <= maximumRecipients else { throw .damaged("it has too many recipients") }
         }
-        guard let id = fields["id"].flatMap({ QueueID($0) }), let arrival = fields["arrival"].flatMap({ Int64($0) }), (0...Timestamp.latest.microseconds).contains(arrival),
+        guard let id = fields["id"].flatMap({ QueueID($0) }), let arrival = fields["arrival"].flatMap({ Int64($0) }),
+            (0...Timestamp.latest.microseconds).contains(arrival),
             let size = fields["size"].flatMap({ Int($0) }), size >= 0, let body = fields["body"].flatMap(SpoolEnvelope.Body.init),
             let sender = fields["sender"], !recipients.isEmpty
         else { throw .damaged("its envelope is incomplete") }

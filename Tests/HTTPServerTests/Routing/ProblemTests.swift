@@ -10,7 +10,7 @@ import Testing
     @Test func saysNoMoreThanTheStatusByDefault() {
         #expect(
             text(Problem(status: .notFound, detail: "There is nothing."))
-                == #"{"type":"about:blank","title":"Not Found","status":404,"detail":"There is nothing."}"#)
+                == #"{"type":"about:blank","title":"Not Found","status":404,"detail":"There is nothing."}"# + "\n")
     }
 
     @Test func hasAllItsMembers() {
@@ -43,6 +43,6 @@ import Testing
         #expect(
             text(problem)
                 == #"{"type":"about:blank","title":"Not Found","status":404,"detail":"#
-                + #""a\"\\/\n\r\t\u0000\u0008\u001f"# + "\u{7F}\u{80}\u{2028}é😀\"}")
+                + #""a\"\\/\n\r\t\u0000\u0008\u001f"# + "\u{7F}\u{80}\u{2028}é😀\"}\n")
     }
 }
