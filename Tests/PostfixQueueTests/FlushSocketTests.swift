@@ -76,7 +76,7 @@ private struct AskedService: FlushService {
     private func ask(_ socket: FlushSocket, _ bytes: String, halfClose: Bool = false) async throws -> String {
         let path = socket.path
         return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async { @Sendable in
+            DispatchQueue(label: "flush-client").async { @Sendable in
                 continuation.resume(with: Result { try Self.converse(path, Array(bytes.utf8), halfClose: halfClose) })
             }
         }

@@ -40,7 +40,7 @@ final class FakePostfix: Sendable {
         let code = SocketAddress.unix(path: path).withRawAddress { bind(loopback, $0, $1) }
         guard code == 0, listen(loopback, 64) == 0 else { throw SocketError.system(operation: "bind", code: errno) }
         listener.withLock { $0 = loopback }
-        DispatchQueue.global().async { @Sendable [weak self] in
+        DispatchQueue(label: "fake-qmgr").async { @Sendable [weak self] in
             while true {
                 let client = accept(loopback, nil, nil)
                 guard client >= 0 else { return }
