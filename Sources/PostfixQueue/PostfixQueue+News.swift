@@ -18,22 +18,21 @@ extension PostfixQueue {
 
     /// Looks at every message with news and tells what it is now.
     func takeNews() async {
-        await waitForJobs()
-        let batch = watch.take()
-        // All before the first look: what is released from here on has news of its own.
-        let expectations = batch.changes.map { expect($0.id, $0.change) }
-        for start in stride(from: 0, to: expectations.count, by: Limits.looksPerJob) {
-            guard phase == .running else { return }
-            let expected = expectations[start..<min(start + Limits.looksPerJob, expectations.count)]
+        while phase == .running {
+            await waitForJobs()
+            let batch = watch.take(atMost: Limits.looksPerJob)
+            guard !batch.changes.isEmpty || batch.hasOverflowed else { return }
+            // All before the look: what is released from here on has news of its own.
+            let expected = batch.changes.map { expect($0.id, $0.change) }
             let looks = await pool.run { [directory] in
                 expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isAway) }
             }
             for (expectation, look) in zip(expected, looks) { await tell(expectation, look) }
-        }
-        if batch.hasOverflowed {
-            await channel.send(.rescanNeeded)
-            // The ends of their attempts may be among what was lost.
-            watch.mark(Array(releases.keys))
+            if batch.hasOverflowed {
+                await channel.send(.rescanNeeded)
+                // The ends of their attempts may be among what was lost.
+                watch.mark(Array(releases.keys))
+            }
         }
     }
 

@@ -27,20 +27,20 @@ extension PostfixQueue {
         // Two pages at once: one thread parses while the other waits for the disk.
         for start in stride(from: 0, to: ids.count, by: 2 * Self.pageSize) {
             let middle = min(start + Self.pageSize, ids.count)
-            async let first = read(ids[start..<middle], in: folder)
-            async let second = read(ids[middle..<min(middle + Self.pageSize, ids.count)], in: folder)
+            async let first = read(ids[start..<middle], at: leaf, in: folder)
+            async let second = read(ids[middle..<min(middle + Self.pageSize, ids.count)], at: leaf, in: folder)
             for page in await [first, second] where !page.isEmpty { await receive(page) }
         }
     }
 
-    private nonisolated func read(_ ids: ArraySlice<QueueID>, in folder: QueueFolder) async -> [QueuedMessage] {
+    private nonisolated func read(_ ids: ArraySlice<QueueID>, at leaf: String, in folder: QueueFolder) async -> [QueuedMessage] {
         guard !ids.isEmpty else { return [] }
         return await pool.run { [directory, logger] in
             var page: [QueuedMessage] = []
             page.reserveCapacity(ids.count)
             for id in ids {
                 do throws(QueueFileError) {
-                    page.append(try directory.pending(of: id, in: folder).message(id, in: folder))
+                    page.append(try directory.pending(at: "\(leaf)/\(id)").message(id, in: folder))
                 } catch {
                     switch error {
                     // It has moved on, or is not there yet.

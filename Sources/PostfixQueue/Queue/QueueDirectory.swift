@@ -90,7 +90,11 @@ struct QueueDirectory: Sendable {
     private static let shortLog = 64 * 1024
 
     func pending(of id: QueueID, in folder: QueueFolder) throws(QueueFileError) -> PendingDomains {
-        let file = try QueueFileHandle(path: layout.path(of: id, in: folder))
+        try pending(at: layout.path(of: id, in: folder))
+    }
+
+    func pending(at path: String) throws(QueueFileError) -> PendingDomains {
+        let file = try QueueFileHandle(path: path)
         return try file.withRecords { records throws(QueueFileError) in try PendingDomains(&records, names: names) }
     }
 

@@ -46,8 +46,26 @@ final class QueueWatch: @unchecked Sendable {
 
     private struct Kept {
         var changes: [QueueID: Change] = [:]
+        /// Taken from the front; the first `taken` have been.
         var order: [QueueID] = []
+        var taken = 0
         var hasOverflowed = false
+
+        mutating func take(atMost limit: Int) -> Batch {
+            var batch = Batch(hasOverflowed: hasOverflowed)
+            hasOverflowed = false
+            let end = min(order.count, taken + limit)
+            batch.changes.reserveCapacity(end - taken)
+            for id in order[taken..<end] { batch.changes.append((id: id, change: changes.removeValue(forKey: id) ?? Change())) }
+            taken = end
+            if taken == order.count {
+                self = Kept()
+            } else if taken >= order.count / 2 {
+                order.removeFirst(taken)
+                taken = 0
+            }
+            return batch
+        }
     }
 
     private let directory: QueueDirectory
@@ -94,15 +112,8 @@ final class QueueWatch: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// All that has come since the last time.
-    func take() -> Batch {
-        let taken = kept.withLock { kept in
-            defer { kept = Kept() }
-            return kept
-        }
-        return Batch(
-            changes: taken.order.map { (id: $0, change: taken.changes[$0] ?? Change()) }, hasOverflowed: taken.hasOverflowed)
-    }
+    /// The oldest news, of so many messages at most; empty when there is none.
+    func take(atMost limit: Int) -> Batch { kept.withLock { $0.take(atMost: limit) } }
 
     /// Has these messages looked at, as if there were news of them.
     func mark(_ ids: [QueueID]) {
@@ -225,7 +236,7 @@ final class QueueWatch: @unchecked Sendable {
     private func note(_ id: QueueID, _ step: Step?) {
         kept.withLock { kept in
             if kept.changes[id] == nil {
-                guard kept.order.count < Self.maximumMessages else {
+                guard kept.changes.count < Self.maximumMessages else {
                     kept = Kept(hasOverflowed: true)
                     return
                 }
