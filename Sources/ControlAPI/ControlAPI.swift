@@ -42,19 +42,19 @@ public struct ControlAPI: Sendable {
     let access: AccessControl
     let facts: Facts
     /// What keeps the service from doing its work, a line each; nothing when it is ready.
-    let missing: @Sendable () -> [String]
+    let impediments: @Sendable () async -> [String]
     let statusSnapshot = StatusSnapshot()
 
     public init(
         service: any FlushService, relayDomains: any RelayDomainService, bounces: (any BounceReports)?, access: AccessControl, facts: Facts,
-        missing: @escaping @Sendable () -> [String]
+        impediments: @escaping @Sendable () async -> [String]
     ) {
         self.service = service
         self.relayDomains = relayDomains
         self.bounces = bounces
         self.access = access
         self.facts = facts
-        self.missing = missing
+        self.impediments = impediments
     }
 
     /// The route table: the whole API at a glance.
@@ -62,7 +62,7 @@ public struct ControlAPI: Sendable {
         var router = Router()
         router.on(.get, "/") { _ in StatusPage.response }
         router.on(.get, "/livez") { _ in Response(contentType: "text/plain; charset=utf-8", body: .text("live\n")) }
-        router.on(.get, "/readyz") { _ in readiness() }
+        router.on(.get, "/readyz") { _ in await readiness() }
         router.on(.get, "/openapi.yaml") { _ in Contract.response }
 
         router.on(.get, "/status", guarded(status))

@@ -14,6 +14,8 @@ extension PostfixQueue {
         var hasEnded: Bool
         /// If it is not in delivery now, an attempt has ended.
         var isAway: Bool
+        /// Where in the mail log the release's outcomes begin.
+        var logNumber: Int?
     }
 
     /// Looks at every message with news and tells what it is now.
@@ -24,10 +26,15 @@ extension PostfixQueue {
             guard !batch.changes.isEmpty || batch.hasOverflowed else { return }
             // All before the look: what is released from here on has news of its own.
             let expected = batch.changes.map { expect($0.id, $0.change) }
-            let looks = await pool.run { [directory] in
-                expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isAway) }
+            let looks = await pool.run { [directory, log] in
+                let looks = expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isAway) }
+                // After the looks: what made a message leave was logged before it left.
+                log?.refresh()
+                return zip(expected, looks).map { expectation, look in
+                    (look, expectation.logNumber.flatMap { log?.outcomes(of: expectation.id, after: $0) } ?? [:])
+                }
             }
-            for (expectation, look) in zip(expected, looks) { await tell(expectation, look) }
+            for (expectation, (look, logged)) in zip(expected, looks) { await tell(expectation, look, logged) }
             if batch.hasOverflowed {
                 await channel.send(.rescanNeeded)
                 // The ends of their attempts may be among what was lost.
@@ -57,10 +64,11 @@ extension PostfixQueue {
         }
         let release = releases[id]
         let isAway = release.map { $0.phase == .away || change.isUnsure } ?? false
-        return Expectation(id: id, release: release?.number, hasEnded: hasEnded, isAway: isAway)
+        return Expectation(
+            id: id, release: release?.number, hasEnded: hasEnded, isAway: isAway, logNumber: release?.logNumber)
     }
 
-    private func tell(_ expectation: Expectation, _ look: QueueDirectory.Look) async {
+    private func tell(_ expectation: Expectation, _ look: QueueDirectory.Look, _ logged: [String: MailLogLine]) async {
         let id = expectation.id
         // The look is older than a release that was made since.
         let release = releases[id].flatMap { $0.number == expectation.release ? $0 : nil }
@@ -78,7 +86,7 @@ extension PostfixQueue {
             await channel.send(
                 .attempted(
                     DeliveryAttempt(
-                        id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons),
+                        id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons, logged),
                         siteAnswered: reasons.entries.contains(where: \.isReply))))
         case .gone:
             guard release != nil else {
@@ -86,8 +94,10 @@ extension PostfixQueue {
                 if releases[id] == nil { await channel.send(.left(id)) }
                 return
             }
+            if mustWaitForLog(id, logged) { return }
             await tellRelease(release, id)
-            await channel.send(.attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: nil, outcomes: [])))
+            await channel.send(
+                .attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: nil, outcomes: outcomes(nil, DeferLog([]), logged))))
         case .unreadable(let why):
             logger.debug("a queue file was left out", metadata: ["id": "\(id)", "failure": "\(why)"])
         }
@@ -100,13 +110,46 @@ extension PostfixQueue {
         if !release.isTold, let message = release.message { await channel.send(.queued(message)) }
     }
 
-    private func outcomes(_ pending: PendingDomains, _ log: DeferLog) -> [DomainOutcome] {
-        var reasons: [DomainName: String] = [:]
-        for entry in log.entries {
-            if let domain = directory.names.domain(ofAddress: entry.recipient) { reasons[domain] = entry.reason }
+    // MARK: Outcomes
+
+    /// Whether the log has still to tell of a recipient of a message that has left; then it is looked at again soon.
+    private func mustWaitForLog(_ id: QueueID, _ logged: [String: MailLogLine]) -> Bool {
+        guard log != nil, let release = releases[id] else { return false }
+        guard logged.values.count(where: { $0.status != .deferred }) < release.recipients else { return false }
+        let gone = release.gone ?? loop.now
+        releases[id]?.gone = gone
+        guard loop.now - gone < Limits.logPatience else { return false }
+        let watch = watch
+        loop.schedule(after: Limits.logCheck) { watch.mark([id]) }
+        return true
+    }
+
+    /// The disk tells who is still pending, and the log of the others.
+    private func outcomes(_ pending: PendingDomains?, _ deferred: DeferLog, _ logged: [String: MailLogLine]) -> [DomainOutcome] {
+        var rows: [DomainName: DomainOutcome] = [:]
+        var order: [DomainName] = []
+        func change(_ domain: DomainName, _ body: (inout DomainOutcome) -> Void) {
+            if rows[domain] == nil { order.append(domain) }
+            body(&rows[domain, default: DomainOutcome(domain: domain)])
         }
-        return zip(pending.domains, pending.counts).map { domain, count in
-            DomainOutcome(domain: domain, deferred: count, reason: reasons[domain])
+        if let pending {
+            for (domain, count) in zip(pending.domains, pending.counts) { change(domain) { $0.deferred = count } }
         }
+        for (recipient, line) in logged {
+            guard let domain = directory.names.domain(ofAddress: recipient) else { continue }
+            switch line.status {
+            case .sent: change(domain) { $0.delivered += 1 }
+            case .bounced:
+                change(domain) {
+                    $0.bounced += 1
+                    $0.reason = line.text
+                }
+            case .deferred: break
+            }
+        }
+        for entry in deferred.entries {
+            if let domain = directory.names.domain(ofAddress: entry.recipient), rows[domain] != nil { rows[domain]?.reason = entry.reason }
+        }
+        return order.compactMap { rows[$0] }
     }
 }

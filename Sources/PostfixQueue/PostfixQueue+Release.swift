@@ -37,14 +37,19 @@ extension PostfixQueue {
         }
         let wanted = zip(ids, numbers).map { (id: $0, isOurs: $1 != nil) }
         jobsUnderWay += 1
-        let done = await pool.run { [directory] in
-            wanted.map { id, isOurs in
+        let (done, logNumber) = await pool.run { [directory, log] in
+            // Before the moves: what is logged until here is of older attempts.
+            let logNumber = log?.refresh() ?? 0
+            let done = wanted.map { id, isOurs in
                 isOurs ? directory.release(id, for: selector, unthrottle: unthrottle) : QueueDirectory.Released(result: .inDelivery)
             }
+            return (done, logNumber)
         }
         for ((id, isOurs), released) in zip(wanted, done) where isOurs {
             if released.result == .released {
                 releases[id]?.message = released.pending?.message(id, in: .incoming)
+                releases[id]?.recipients = released.pending?.recipients ?? 0
+                releases[id]?.logNumber = logNumber
             } else {
                 releases[id] = nil
             }

@@ -24,6 +24,9 @@ public actor PostfixQueue: MailQueue {
         static let releasesPerJob = 100
         /// How long the queue manager's last answer is good for.
         static let managerCheck: Duration = .seconds(1)
+        /// The log may be behind the queue by so much; later, how a message left stays unknown.
+        static let logPatience: Duration = .seconds(1)
+        static let logCheck: Duration = .milliseconds(50)
     }
 
     /// A release whose attempt has not ended.
@@ -36,6 +39,12 @@ public actor PostfixQueue: MailQueue {
         var message: QueuedMessage?
         /// The core knows that it is in delivery.
         var isTold = false
+        /// Recipients that were pending.
+        var recipients = 0
+        /// Outcomes in the mail log up to this number are of older attempts.
+        var logNumber = 0
+        /// When it was found gone without the log's telling how.
+        var gone: ContinuousClock.Instant?
     }
 
     enum Phase { case opened, running, stopped }
@@ -50,6 +59,7 @@ public actor PostfixQueue: MailQueue {
     nonisolated let manager: QueueManager
     nonisolated let time: any TimeSource
     nonisolated let logger: Logger
+    nonisolated let log: MailLog?
     nonisolated let channel = EventChannel()
     nonisolated let watch: QueueWatch
     private nonisolated let news: AsyncStream<Void>
@@ -64,8 +74,13 @@ public actor PostfixQueue: MailQueue {
     var managerChecked: ContinuousClock.Instant?
     private var follower: Task<Void, Never>?
 
-    /// - Parameter logger: is given queue IDs and paths, never addresses or content.
-    public init(layout: QueueLayout, loop: EventLoop, pool: IOPool, time: any TimeSource, logger: Logger) {
+    /// - Parameters:
+    ///   - mailLog: the file that Postfix logs to, to tell delivered from bounced; without it a message that leaves has `departed`.
+    ///   - logger: is given queue IDs and paths, never addresses or content.
+    public init(
+        layout: QueueLayout, mailLog: String? = nil, loop: EventLoop, pool: IOPool, time: any TimeSource, logger: Logger
+    ) {
+        log = mailLog.map { MailLog(path: $0, logger: logger) }
         self.layout = layout
         self.loop = loop
         self.pool = pool

@@ -38,7 +38,7 @@ struct FrontEnds: Sendable {
             warnings: settings.warnings + warnings, engineUsesMX: false)
         let api = ControlAPI(
             service: core, relayDomains: RelayDomainChanges(core: core, spool: spool), bounces: spool, access: access, facts: facts,
-            missing: { [] })
+            impediments: { await core.impediments() })
         let router = api.routes()
 
         var httpLimits = HTTPLimits()

@@ -30,7 +30,8 @@ struct APIFixture {
             version: "1.2.3", engine: "spool", parameters: [.init(name: "slow_flush", value: slowFlush.rawValue, source: "default")],
             warnings: ["take care"], engineUsesMX: false)
         router = ControlAPI(
-            service: core, relayDomains: core, bounces: nil, access: AccessControl(ownUser: 1000) { _ in trusted }, facts: facts, missing: { [] }
+            service: core, relayDomains: core, bounces: nil, access: AccessControl(ownUser: 1000) { _ in trusted }, facts: facts,
+            impediments: { [core] in await core.impediments() }
         ).routes()
     }
 

@@ -194,6 +194,22 @@ import Testing
         #expect(third["relay_domains"] == .number(1))
     }
 
+    @Test func aQueueThatCannotBeReadIsNotReady() async throws {
+        let api = try await APIFixture()
+        await api.core.reconcile()
+        let before = await api.ask(.get, "/readyz")
+        api.queue.scanFailure = .unavailable("the disk is gone")
+        await api.core.reconcile()
+        let during = await api.ask(.get, "/readyz")
+        api.queue.scanFailure = nil
+        await api.core.reconcile()
+
+        #expect(before.status == 200)
+        #expect(during.status == 503)
+        #expect(during.response.fields[.retryAfter] == "1")
+        #expect(await api.ask(.get, "/readyz").status == 200)
+    }
+
     @Test func strangersAndOtherWebPagesAreRefused() async throws {
         let stranger = try await APIFixture(trusted: false)
         let api = try await APIFixture()

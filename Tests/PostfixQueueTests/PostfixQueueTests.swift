@@ -38,7 +38,8 @@ import Testing
     @Test(arguments: [0, 1, 2, 3])
     func theScanFindsMessagesAtEveryDepth(_ depth: Int) async throws {
         try await Engine.run(FakePostfix(hashedNames: ["deferred", "defer", "incoming"], depth: depth)) { engine in
-            let ids = (0..<40).map { engine.postfix.put(["u\($0)@branch.example"]) } + [engine.postfix.put(["x@branch.example"], id: "4jXf1t3BDnz2Pkjd")]
+            let ids =
+                (0..<40).map { engine.postfix.put(["u\($0)@branch.example"]) } + [engine.postfix.put(["x@branch.example"], id: "4jXf1t3BDnz2Pkjd")]
 
             let scanned = try await engine.scanned()
             #expect(Set(scanned.keys) == Set(ids))
@@ -85,7 +86,8 @@ import Testing
             let corrupt = engine.postfix.put(["u@branch.example"], mode: 0o400)
 
             let results = try await engine.queue.release(
-                [held, heldElsewhere, active, waiting, waiting, elsewhere, gone, corrupt], by: Samples.flushID(1), for: selector(branch), unthrottle: false)
+                [held, heldElsewhere, active, waiting, waiting, elsewhere, gone, corrupt], by: Samples.flushID(1), for: selector(branch),
+                unthrottle: false)
 
             #expect(results[..<7] == [.held, .vanished, .inDelivery, .released, .inDelivery, .vanished, .vanished])
             guard case .failed = results[7] else { throw Unexpected() }
@@ -222,7 +224,9 @@ import Testing
         try await Engine.run(FakePostfix()) { engine in
             let id = engine.postfix.put(["u@branch.example"])
             engine.postfix.move(id, from: .deferred, to: .hold)
-            try await engine.wait("hold") { $0.contains { if case .queued(let message) = $0 { message.id == id && message.place == .held } else { false } } }
+            try await engine.wait("hold") {
+                $0.contains { if case .queued(let message) = $0 { message.id == id && message.place == .held } else { false } }
+            }
             engine.postfix.move(id, from: .hold, to: .deferred)
             try await engine.wait("back") { if case .queued(let message) = $0.last { message.id == id && message.place == .deferred } else { false } }
             engine.postfix.unlinkMessage(id, in: .deferred)

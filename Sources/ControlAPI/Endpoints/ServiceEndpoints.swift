@@ -45,12 +45,12 @@ extension ControlAPI {
     }
 
     /// `GET /readyz`
-    func readiness() -> Response {
-        let missing = missing()
-        guard missing.isEmpty else {
+    func readiness() async -> Response {
+        let impediments = await impediments()
+        guard impediments.isEmpty else {
             return Response(
                 status: .serviceUnavailable, fields: [.contentType: "text/plain; charset=utf-8", .retryAfter: "1"],
-                body: .text(missing.map { "not ready: \($0)\n" }.joined()))
+                body: .text(impediments.map { "not ready: \($0)\n" }.joined()))
         }
         return Response(contentType: "text/plain; charset=utf-8", body: .text("ready\n"))
     }

@@ -154,6 +154,14 @@ public actor FlushServer: FlushService, RelayDomainService {
         await writeBehind()
     }
 
+    /// What keeps the service from doing its work now, in words for an operator; nothing when it is ready.
+    public func impediments() -> [String] {
+        var found: [String] = []
+        if hasEndedWaits { found.append("the service is stopping") }
+        if let failure = lastReconcile?.failure { found.append("the queue cannot be read: \(failure)") }
+        return found
+    }
+
     public func status() -> FlushStatus {
         FlushStatus(
             startedAt: startedAt, isIndexComplete: isIndexComplete, messages: index.messageCount, bytes: index.bytes,

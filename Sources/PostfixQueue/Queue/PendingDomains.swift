@@ -11,6 +11,8 @@ struct PendingDomains: Sendable, Equatable {
     var domains: [DomainName] = []
     /// Pending recipients in each of `domains`.
     var counts: [Int] = []
+    /// All pending recipients, those in no domain that has a name included.
+    var recipients = 0
 
     init(_ records: inout QueueRecords, names: DomainNameCache) throws(QueueFileError) {
         var found = PendingDomains()
@@ -24,6 +26,7 @@ struct PendingDomains: Sendable, Equatable {
                     hasTime = true
                 }
             case QueueRecordType.pendingRecipient:
+                found.recipients += 1
                 if let domain = names.domain(ofAddress: data) { found.add(domain) }
             default: break
             }

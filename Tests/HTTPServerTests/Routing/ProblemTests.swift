@@ -26,7 +26,7 @@ import Testing
             text(problem)
                 == #"{"type":"https://example.org/p","title":"No","status":400,"detail":"d","instance":"/i","#
                 + #""errors":[{"pointer":"/a","detail":"x"},{"pointer":"/b/0","detail":"y"}],"#
-                + #""count":-3,"ok":false,"t":"\"","l":["a","b"],"n":null}"#)
+                + #""count":-3,"ok":false,"t":"\"","l":["a","b"],"n":null}"# + "\n")
     }
 
     @Test func becomesAResponse() {

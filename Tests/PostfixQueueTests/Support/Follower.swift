@@ -27,12 +27,14 @@ struct Engine: Sendable {
 
     /// Runs `body` with an engine that follows its queue; stopped at the end.
     static func run(
-        _ postfix: FakePostfix, withManager: Bool = true, _ body: (Engine) async throws -> Void
+        _ postfix: FakePostfix, mailLog: String? = nil, withManager: Bool = true, _ body: (Engine) async throws -> Void
     ) async throws {
         if withManager { try postfix.startManager() }
         let loop = try EventLoop(label: "postfix-test")
         let pool = IOPool(label: "postfix-test.disk", width: 3)
-        let queue = PostfixQueue(layout: postfix.layout, loop: loop, pool: pool, time: WallTime(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let queue = PostfixQueue(
+            layout: postfix.layout, mailLog: mailLog, loop: loop, pool: pool, time: WallTime(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let engine = Engine(postfix: postfix, queue: queue)
         try await queue.start()
         let follower = Task { for await event in queue.events { engine.events.append(event) } }
@@ -65,7 +67,9 @@ struct Engine: Sendable {
     /// Waits until everything that happened before is told, by an arrival of its own.
     func settle(at location: SourceLocation = #_sourceLocation) async throws {
         let mark = postfix.put(["mark@mark.test"])
-        try await wait("the arrival of \(mark)", at: location) { $0.contains { if case .queued(let message) = $0 { message.id == mark } else { false } } }
+        try await wait("the arrival of \(mark)", at: location) {
+            $0.contains { if case .queued(let message) = $0 { message.id == mark } else { false } }
+        }
     }
 
     func scanned() async throws -> [QueueID: QueuedMessage] {
