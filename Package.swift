@@ -63,8 +63,7 @@ let package = Package(
         .target(
             name: "PostfixQueue",
             dependencies: [
-                "FlushCore", "DispatchSockets", "CLinux",
-                .product(name: "SystemPackage", package: "swift-system"),
+                "FlushCore", "DispatchSockets",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

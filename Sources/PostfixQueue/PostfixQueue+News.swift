@@ -12,8 +12,10 @@ extension PostfixQueue {
         var release: UInt64?
         /// The moves show that an attempt has ended.
         var hasEnded: Bool
-        /// If it is not in delivery now, an attempt has ended.
-        var isAway: Bool
+        /// The last move was out of a folder: if it is in none now, it has left for good.
+        var mayHaveLeft: Bool
+        /// Moves may be missing: what the look finds is all there is to go by.
+        var isUnsure: Bool
         /// Where in the mail log the release's outcomes begin.
         var logNumber: Int?
     }
@@ -27,7 +29,7 @@ extension PostfixQueue {
             // All before the look: what is released from here on has news of its own.
             let expected = batch.changes.map { expect($0.id, $0.change) }
             let looks = await pool.run { [directory, log] in
-                let looks = expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isAway) }
+                let looks = expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
                 // After the looks: what made a message leave was logged before it left.
                 log?.refresh()
                 return zip(expected, looks).map { expectation, look in
@@ -62,10 +64,12 @@ extension PostfixQueue {
                 isOwnAttempt = false
             }
         }
+        var mayHaveLeft = false
+        if case .left = change.steps.last { mayHaveLeft = true }
         let release = releases[id]
-        let isAway = release.map { $0.phase == .away || change.isUnsure } ?? false
         return Expectation(
-            id: id, release: release?.number, hasEnded: hasEnded, isAway: isAway, logNumber: release?.logNumber)
+            id: id, release: release?.number, hasEnded: hasEnded, mayHaveLeft: mayHaveLeft, isUnsure: change.isUnsure,
+            logNumber: release?.logNumber)
     }
 
     private func tell(_ expectation: Expectation, _ look: QueueDirectory.Look, _ logged: [String: MailLogLine]) async {
@@ -75,7 +79,10 @@ extension PostfixQueue {
         switch look {
         case .found(let folder, let pending, let reasons):
             let message = pending.message(id, in: folder)
-            guard expectation.hasEnded || (expectation.isAway && folder.place != .inDelivery) else {
+            recentlyLeft.forget(id)
+            // A look may be ahead of the moves that were told; what it sees before them is not counted twice.
+            let endWasMissed = expectation.isUnsure && release != nil && folder.place != .inDelivery
+            guard expectation.hasEnded || endWasMissed else {
                 if release != nil, folder.place == .inDelivery {
                     if release?.isTold == true { return }
                     releases[id]?.isTold = true
@@ -89,12 +96,14 @@ extension PostfixQueue {
                         id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons, logged),
                         siteAnswered: reasons.entries.contains(where: \.isReply))))
         case .gone:
+            guard expectation.mayHaveLeft || expectation.isUnsure || expectation.hasEnded else { return }
             guard release != nil else {
-                // Gone by a release that has news of its own.
-                if releases[id] == nil { await channel.send(.left(id)) }
+                // Gone by a release that has news of its own, or told already.
+                if releases[id] == nil, recentlyLeft.insert(id) { await channel.send(.left(id)) }
                 return
             }
             if mustWaitForLog(id, logged) { return }
+            _ = recentlyLeft.insert(id)
             await tellRelease(release, id)
             await channel.send(
                 .attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: nil, outcomes: outcomes(nil, DeferLog([]), logged))))

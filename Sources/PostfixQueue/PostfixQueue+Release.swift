@@ -33,7 +33,7 @@ extension PostfixQueue {
             }
             nextRelease += 1
             numbers.append(nextRelease)
-            releases[id] = OpenRelease(number: nextRelease, flush: flush)
+            releases[id] = OpenRelease(number: nextRelease, flush: flush, since: loop.now)
         }
         let wanted = zip(ids, numbers).map { (id: $0, isOurs: $1 != nil) }
         jobsUnderWay += 1
@@ -54,8 +54,6 @@ extension PostfixQueue {
                 releases[id] = nil
             }
         }
-        // The end of an attempt may have been missed.
-        watch.mark(wanted.filter { !$0.isOurs }.map(\.id))
         jobsUnderWay -= 1
         if jobsUnderWay == 0 { wakeFollower() }
         return done.map(\.result)

@@ -17,7 +17,7 @@ extension PostfixQueue {
             throw .unavailable("the queue below \(layout.queueDirectory) cannot be read: \(error)")
         }
         // The end of an attempt that no event told, if there is one, shows at a look.
-        watch.mark(Array(releases.keys))
+        watch.mark(releases.filter { loop.now - $0.value.since > Limits.movesPatience }.map(\.key))
     }
 
     private func scan(

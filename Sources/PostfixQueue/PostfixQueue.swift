@@ -22,6 +22,10 @@ public actor PostfixQueue: MailQueue {
         /// Messages looked at in one piece of disk work.
         static let looksPerJob = 250
         static let releasesPerJob = 100
+        /// More than move between two looks.
+        static let recentlyLeft = 10_000
+        /// Moves of a release that is older than this have been told, or were missed.
+        static let movesPatience: Duration = .seconds(1)
         /// How long the queue manager's last answer is good for.
         static let managerCheck: Duration = .seconds(1)
         /// The log may be behind the queue by so much; later, how a message left stays unknown.
@@ -34,6 +38,7 @@ public actor PostfixQueue: MailQueue {
         enum Phase { case moving, away }
         var number: UInt64
         var flush: FlushID?
+        var since: ContinuousClock.Instant
         var phase = Phase.moving
         /// What was moved; nil until the rename was done.
         var message: QueuedMessage?
@@ -67,6 +72,8 @@ public actor PostfixQueue: MailQueue {
     var phase = Phase.opened
     var releases: [QueueID: OpenRelease] = [:]
     var nextRelease: UInt64 = 0
+    /// Messages whose leaving was told; moves that were read later tell it again.
+    var recentlyLeft = RecentIDs(limit: Limits.recentlyLeft)
     /// Pieces of disk work that release messages at this moment, and the follower of news when it waits for their end.
     var jobsUnderWay = 0
     var jobWaiter: CheckedContinuation<Void, Never>?

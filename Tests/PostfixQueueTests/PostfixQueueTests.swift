@@ -301,6 +301,41 @@ import Testing
         }
     }
 
+    @Test func aFolderThatWasReplacedAsksForAScanAndIsFollowedFromThenOn() async throws {
+        try await Engine.run(FakePostfix()) { engine in
+            let hold = "\(engine.postfix.layout.queueDirectory)/hold"
+            rename(hold, hold + ".old")
+            mkdir(hold, 0o700)
+            try await engine.wait("the wish for a scan") { $0.contains(.rescanNeeded) }
+            _ = try await engine.scanned()
+
+            let id = engine.postfix.put(["u@branch.example"], in: .hold)
+
+            try await engine.wait("the message on hold") { events in
+                events.contains { if case .queued(let message) = $0 { message.id == id && message.place == .held } else { false } }
+            }
+        }
+    }
+
+    /// An end that no event told is found by the next scan.
+    @Test func aScanFindsTheEndOfAnAttemptThatWasMissed() async throws {
+        try await Engine.run(FakePostfix()) { engine in
+            let id = engine.postfix.put(["u@branch.example"])
+            _ = try await engine.queue.release([id], by: Samples.flushID(1), for: selector(branch), unthrottle: false)
+            // Out of sight: by way of a directory that nobody watches.
+            let path = engine.postfix.layout.path(of: id, in: .incoming)
+            rename("\(engine.postfix.layout.queueDirectory)/incoming", "\(engine.postfix.layout.queueDirectory)/elsewhere")
+            mkdir("\(engine.postfix.layout.queueDirectory)/incoming", 0o700)
+            #expect(access(path, F_OK) != 0)
+
+            _ = try await engine.scanned()
+
+            let attempt = try await engine.attempt(on: id)
+            #expect(attempt.flush == Samples.flushID(1))
+            #expect(attempt.remaining == nil)
+        }
+    }
+
     @Test func removingIsLeftToPostfix() async throws {
         try await Engine.run(FakePostfix()) { engine in
             let id = engine.postfix.put(["u@branch.example"])

@@ -217,7 +217,10 @@ final class QueueWatch: @unchecked Sendable {
             var failure: QueueFileError?
             try directory.visitDirectories(at: "\(parent.path)/\(name)", depth: parent.depth - 1) { path, depth in
                 failure = failure ?? add(Place(path: path, folder: parent.folder, depth: depth))
-                for id in (try? directory.ids(in: path)) ?? [] { note(id, nil) }
+                for id in (try? directory.ids(in: path)) ?? [] {
+                    note(id, .entered(parent.folder))
+                    note(id, nil)
+                }
             }
             if let failure { throw failure }
         } catch {

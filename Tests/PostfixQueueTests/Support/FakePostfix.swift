@@ -23,6 +23,10 @@ final class FakePostfix: Sendable {
         let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         layout = QueueLayout(queueDirectory: path, hashedNames: hashedNames, depth: depth)
         for name in ["public", "incoming", "active", "deferred", "hold", "defer"] { mkdir("\(path)/\(name)", 0o700) }
+        // As a Postfix has them that has run for a while.
+        for name in hashedNames where depth > 0 {
+            for digit in "0123456789ABCDEF" { mkdir("\(path)/\(name)/\(digit)", 0o700) }
+        }
     }
 
     deinit {
