@@ -164,7 +164,7 @@ extension SocketTests {
 
         /// What a crash leaves: a bound socket's file without the socket.
         private static func leaveSocket(at path: String) throws {
-            let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+            let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             let code = SocketAddress.unix(path: path).withSystemAddress { Glibc.bind(descriptor, $0, $1) }
             try #require(code == 0)
             Glibc.close(descriptor)

@@ -90,7 +90,7 @@ private struct AskedService: FlushService {
     }
 
     private static func converse(_ path: String, _ bytes: [UInt8], halfClose: Bool) throws -> String {
-        let client = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let client = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         defer { close(client) }
         var patience = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
@@ -218,7 +218,8 @@ private struct AskedService: FlushService {
 
     @Test func aSocketThatWasTakenIsToldAndTakenBack() async throws {
         try await serving { socket, _ in
-            let other = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+            // Closed on exec: a child of another test would keep it open.
+            let other = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             let elsewhere = socket.path + ".other"
             #expect(SocketAddress.unix(path: elsewhere).withRawAddress { bind(other, $0, $1) } == 0)
             listen(other, 8)

@@ -38,7 +38,7 @@ final class FakePostfix: Sendable {
 
     /// Answers at `public/qmgr`, and keeps what it was told.
     func startManager() throws {
-        let loopback = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let loopback = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         let path = "\(layout.queueDirectory)/public/qmgr"
         unlink(path)
         let code = SocketAddress.unix(path: path).withRawAddress { bind(loopback, $0, $1) }
