@@ -63,8 +63,10 @@ class Load:
     def _ask(self) -> None:
         while not self._stopped.is_set():
             try:
-                answer = self.daemon.post("/etrn/waits.example", wait=1)
+                # Without `wait`: a flush that outlives the daemon has no answer, and would not be counted.
+                answer = self.daemon.post("/etrn/waits.example")
                 self.flushes += answer.status in (200, 202)
+                self._stopped.wait(0.02)
             except (OSError, TypeError, ValueError, http.client.HTTPException):
                 time.sleep(0.01)
 
@@ -114,7 +116,7 @@ def test_twenty_kills_lose_nothing_and_duplicate_only_what_was_in_transmission(m
     received = collections.Counter(message.header("X-Test-ID") for message in site.snapshot())
     print(f"{len(load.accepted)} accepted, {load.flushes} flushes, {sum(received.values())} received, {sum(may_come_again.values())} in transmission at a kill")
     assert len(load.accepted) > 10 * KILLS, "too little load to tell anything"
-    assert load.flushes >= KILLS // 4 and sum(may_come_again.values()) > 0, "no delivery was running at any kill"
+    assert load.flushes > KILLS and sum(may_come_again.values()) > 0, "no delivery was running at any kill"
     lost = load.accepted - received.keys()
     assert not lost, f"{len(lost)} accepted messages are gone: {sorted(lost)[:10]}"
     twice = {test_id: count for test_id, count in received.items() if count > 1 + may_come_again[test_id]}
