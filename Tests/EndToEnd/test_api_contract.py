@@ -1,7 +1,6 @@
 """openapi.yaml is valid, is what the daemon serves, and is true: schemathesis with all checks finds nothing."""
 import copy
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -83,8 +82,9 @@ def test_schemathesis_finds_nothing(make_daemon, sink, contract, directory):
     populate(daemon, sink)
     file = directory / "strict.yaml"
     file.write_text(yaml.safe_dump(strict(contract), sort_keys=False))
-    seed = os.environ.get("E2E_SEED") or str(random.SystemRandom().randrange(1_000_000))
-    print(f"seed {seed}; run again with E2E_SEED={seed}")
+    # The same cases each time, so that a commit is judged by what it changed; E2E_SEED looks elsewhere.
+    seed = os.environ.get("E2E_SEED", "42")
+    print(f"seed {seed}; look elsewhere with E2E_SEED=n")
 
     command = [str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run", str(file)]
     command += ["--url", f"http://127.0.0.1:{daemon.http[1]}", "--seed", seed, "--max-examples", str(EXAMPLES)]
