@@ -80,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "etrnd",
             dependencies: [
-                "Configuration", "FlushCore", "FlushStorage", "ControlAPI", "SpoolQueue", "DispatchSockets", "HTTPServer", "SMTPServer",
+                "Configuration", "FlushCore", "FlushStorage", "ControlAPI", "SpoolQueue", "PostfixQueue", "DispatchSockets", "HTTPServer", "SMTPServer",
                 "CurlTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),

@@ -24,6 +24,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     static let roundsPerTurn = 4
     /// Pieces of local work in one turn; the rest follows after the queue's other work.
     static let workPerTurn = 4096
+    /// Nanoseconds of local work after which sockets get their turn before the rest: who has much to do must not make others wait.
+    static let workTime: Int64 = 500_000
     /// Times that work may bring up new work in one turn.
     static let passesPerTurn = 64
     /// The bytes read, and collected for sending, at once; one buffer of each serves all connections.
@@ -128,7 +130,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// Every piece of code that runs on the loop runs between `enter` and `leave`.
     func enter() {
         currentThread.store(UInt(pthread_self()), ordering: .relaxed)
-        ticks = Self.nanoseconds(ContinuousClock.now - origin)
+        ticks = elapsed
     }
 
     func leave() {
@@ -168,8 +170,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     private func finish() {
         var budget = Self.workPerTurn
         var passes = 0
+        let end = elapsed + Self.workTime
         while hasWork, budget > 0, passes < Self.passesPerTurn {
-            runLocalWork(&budget)
+            runLocalWork(&budget, until: end)
             output.owner?.flushOutput()
             swap(&unsettled, &settling)
             for connection in settling { connection.settle() }
@@ -190,28 +193,37 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     private static let keptCapacity = 1024
 
+    /// Goes on with what was left over, the sockets first.
     private func resumeWork() {
         enter()
         willResume = false
+        if !isShutDown {
+            for index in 0..<poller.poll() { dispatch(index) }
+        }
         leave()
     }
 
-    private func runLocalWork(_ budget: inout Int) {
+    /// Takes from the budget what it has run, and all of it when `end` has come.
+    private func runLocalWork(_ budget: inout Int, until end: Int64) {
         guard !localWork.isEmpty else { return }
         swap(&localWork, &runningWork)
-        let now = min(runningWork.count, budget)
-        for piece in runningWork[..<now] {
-            switch piece {
+        var done = 0
+        while done < runningWork.count, budget > 0 {
+            switch runningWork[done] {
             case .block(let body): body()
             case .job(let job): run(job)
             }
+            done += 1
+            budget = elapsed < end ? budget - 1 : 0
         }
-        budget -= now
-        if now < runningWork.count { localWork.insert(contentsOf: runningWork[now...], at: 0) }
+        if done < runningWork.count { localWork.insert(contentsOf: runningWork[done...], at: 0) }
         Self.clear(&runningWork)
     }
 
     // MARK: Time
+
+    /// Nanoseconds from the loop's beginning to this moment.
+    private var elapsed: Int64 { Self.nanoseconds(ContinuousClock.now - origin) }
 
     /// The time of this turn; cheaper than asking the clock. Only on the loop.
     public var now: ContinuousClock.Instant { instant(at: ticks) }
@@ -264,7 +276,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         guard rounded < alarmDue else { return }
         alarmDue = rounded
         // Counted from the real now: the turn may have taken a while.
-        let remaining = rounded - Self.nanoseconds(ContinuousClock.now - origin)
+        let remaining = rounded - elapsed
         alarm.schedule(deadline: .now() + .nanoseconds(Int(max(0, remaining))), leeway: .nanoseconds(Int(grain / 10)))
     }
 

@@ -10,7 +10,7 @@ extension PostfixQueue {
     ) async throws(MailQueueError) -> [ReleaseResult] {
         guard phase == .running else { throw .unavailable("the queue is not being followed") }
         // Nothing is moved when nobody would deliver it.
-        if let problem = await managerTrouble() { throw .unavailable(problem) }
+        if let problem = await trouble() { throw .unavailable(problem) }
         var results = [ReleaseResult](repeating: .inDelivery, count: ids.count)
         for start in stride(from: 0, to: ids.count, by: Limits.releasesPerJob) {
             let range = start..<min(start + Limits.releasesPerJob, ids.count)

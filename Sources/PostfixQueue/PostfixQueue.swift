@@ -131,8 +131,8 @@ public actor PostfixQueue: MailQueue {
         throw .unsupported("Postfix's own tool removes messages: postsuper -d \(id)")
     }
 
-    /// Why a flush makes no sense at this moment: the queue manager cannot be reached; nil when it can. Asks it at most once a second.
-    public func managerTrouble() async -> String? {
+    /// The queue manager cannot be reached: what is released would stay where it is put. It is asked at most once a second.
+    public func trouble() async -> String? {
         if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
         await trigger()
         return managerProblem

@@ -1,16 +1,11 @@
 // The daemon's life: stores, queue, core and front ends come up in this order, and go down in the other.
 
 import Configuration
-import ControlAPI
-import CurlTransport
 import DispatchSockets
 import FlushCore
 import FlushStorage
 import Glibc
-import HTTPServer
 import Logging
-import SMTPServer
-import SpoolQueue
 
 /// Everything wired together.
 struct Daemon {
@@ -41,27 +36,22 @@ struct Daemon {
             try DestinationLogs(stateDirectory: directory, pool: pool, logger: Logger(label: "flush"))
         }
         let relayDomains = RelayDomainDirectory()
-        let curl = CurlMulti(
-            loop: loop, maximumTransfers: spoolParameters.deliveryConcurrency, maximumCachedConnections: spoolParameters.deliveryConcurrency)
-        let spool = try await failing(.storage) { () throws(SpoolError) in
-            try SpoolQueue(
-                path: "\(directory)/spool", parameters: spoolParameters,
-                routes: RelayRoutes(directory: relayDomains, relayDomains: policy.flush.relayDomains),
-                client: DeliveryClient(curl: curl), loop: loop, pool: pool, time: SystemTime(), logger: Logger(label: "spool"))
-        }
+        let engine = try await makeEngine(relayDomains, loop: loop, pool: pool)
+        for warning in engine.warnings { Console.tell("etrnd: warning: \(warning)") }
         let coreLogger = Logger(label: "flush")
         let core = FlushServer(
-            policy: policy.flush, parameters: flushParameters, queue: spool, logs: logs, history: database.flushHistory,
+            policy: policy.flush, parameters: flushParameters, queue: engine.queue, logs: logs, history: database.flushHistory,
             relayDomains: database.relayDomains, directory: relayDomains, time: SystemTime(), executor: loop
         ) { failure in coreLogger.warning("behind the scenes", metadata: ["failure": "\(failure)"]) }
 
-        // The spool routes by the relay domains, and the core follows the spool.
+        // The spool routes by the relay domains, and the core follows the queue.
         try await failing(.storage) { () async throws(StoreError) in try await core.open() }
-        let found = try await failing(.storage) { () async throws(SpoolError) in try await spool.start() }
+        try await engine.start(core)
         try await failing(.storage) { () async throws(StoreError) in try await core.start() }
-        logger.info("ready to serve", metadata: ["messages": "\(found.messages)", "open_files": "\(files)"])
+        logger.info("started", metadata: ["engine": "\(settings.text("queue_engine"))", "open_files": "\(files)"])
 
-        let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, spool: spool, warnings: policy.warnings)
+        let serviceManager = ServiceManager(environment: Console.environment)
+        let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, engine: engine, warnings: policy.warnings)
         // Deliveries may run already: an address that is taken must not cut them off, or their mail would come again at each start.
         let failure: DaemonError?
         do throws(DaemonError) {
@@ -69,15 +59,17 @@ struct Daemon {
             failure = nil
             await stop.ready()
             Console.tell("ready")
+            serviceManager.ready()
+            await loop.run { serviceManager.keepAlive(on: loop) }
             let received = await stop.wait()
             logger.info("stopping", metadata: ["signal": "\(received)"])
+            serviceManager.stopping()
         } catch { failure = error }
 
         await core.endWaits()
         await frontEnds.stop(within: settings.duration("shutdown_timeout"))
-        await spool.stop(within: settings.duration("shutdown_timeout"))
+        await engine.stop(within: settings.duration("shutdown_timeout"))
         await core.stop()
-        await curl.shutdown()
         do { try database.close() } catch { logger.warning("closing the database", metadata: ["failure": "\(error)"]) }
         stop.cancel()
         if let failure { throw failure }
@@ -96,18 +88,11 @@ struct Daemon {
         return parameters
     }
 
-    private var spoolParameters: SpoolParameters {
-        var parameters = SpoolParameters(myhostname: settings.text("myhostname"))
-        parameters.relayhost = policy.relayhost
-        parameters.hopcountLimit = settings.integer("hopcount_limit")
-        parameters.queueMinfree = settings.bytes("queue_minfree")
-        parameters.messageSizeLimit = settings.bytes("message_size_limit")
-        parameters.deliveryConcurrency = settings.integer("delivery_concurrency")
-        parameters.minimalBackoffTime = settings.duration("minimal_backoff_time")
-        parameters.maximalBackoffTime = settings.duration("maximal_backoff_time")
-        parameters.queueRunDelay = settings.duration("queue_run_delay")
-        parameters.maximalQueueLifetime = settings.duration("maximal_queue_lifetime")
-        return parameters
+    private func makeEngine(_ relayDomains: RelayDomainDirectory, loop: EventLoop, pool: IOPool) async throws(DaemonError) -> any Engine {
+        switch settings.text("queue_engine") {
+        case "postfix": try await PostfixEngine(settings, loop: loop, pool: pool)
+        default: try SpoolEngine(settings, policy, relayDomains: relayDomains, loop: loop, pool: pool)
+        }
     }
 
     private func failing<T, E: Error>(_ exit: DaemonError.Exit, _ work: () async throws(E) -> T) async throws(DaemonError) -> T {

@@ -1,4 +1,4 @@
-// What listens: the HTTP API and the SMTP intake.
+// What listens: the HTTP API, and the SMTP intake of an engine that has one.
 
 import Configuration
 import ControlAPI
@@ -8,17 +8,16 @@ import Glibc
 import HTTPServer
 import Logging
 import SMTPServer
-import SpoolQueue
 
 /// The listeners, all on one loop.
 struct FrontEnds: Sendable {
     private let loop: EventLoop
     private let settings: Settings
     private let http: HTTPServer
-    private let smtp: SMTPServer
+    private let smtp: SMTPServer?
     private let hosts: HostNames
 
-    init(loop: EventLoop, settings: Settings, core: FlushServer, spool: SpoolQueue, warnings: [String]) {
+    init(loop: EventLoop, settings: Settings, core: FlushServer, engine: any Engine, warnings: [String]) {
         self.loop = loop
         self.settings = settings
         let hosts = HostNames(settings.list("http_host_names"))
@@ -35,10 +34,10 @@ struct FrontEnds: Sendable {
         let facts = ControlAPI.Facts(
             version: Version.text, engine: settings.text("queue_engine"),
             parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
-            warnings: settings.warnings + warnings, engineUsesMX: false)
+            warnings: settings.warnings + warnings + engine.warnings, engineUsesMX: engine.usesMX)
         let api = ControlAPI(
-            service: core, relayDomains: RelayDomainChanges(core: core, spool: spool), bounces: spool, access: access, facts: facts,
-            impediments: { await core.impediments() })
+            service: core, relayDomains: RelayDomainChanges(core: core, engine: engine), bounces: engine.bounces, access: access, facts: facts,
+            impediments: { await core.impediments() + engine.impediments() })
         let router = api.routes()
 
         var httpLimits = HTTPLimits()
@@ -54,8 +53,10 @@ struct FrontEnds: Sendable {
         smtpLimits.maximumConnections = settings.integer("smtp_connection_limit")
         smtpLimits.maximumConnectionsPerClient = settings.integer("smtpd_client_connection_count_limit")
         let logger = Logger(label: "smtp")
-        smtp = SMTPServer(loop: loop, hostname: settings.text("myhostname"), limits: smtpLimits, intake: spool.intake) { event in
-            logger.debug("smtp", metadata: ["event": "\(event)"])
+        smtp = engine.intake.map { intake in
+            SMTPServer(loop: loop, hostname: settings.text("myhostname"), limits: smtpLimits, intake: intake) { event in
+                logger.debug("smtp", metadata: ["event": "\(event)"])
+            }
         }
     }
 
@@ -77,6 +78,7 @@ struct FrontEnds: Sendable {
             hosts.add(listener.address)
             Console.tell("listening http \(listener.address)")
         }
+        guard let smtp else { return }
         try forEachAddress(of: "smtp_listen") { (address) throws(SocketError) in
             Console.tell("listening smtp \(try smtp.listen(at: address))")
         }
@@ -91,7 +93,7 @@ struct FrontEnds: Sendable {
     }
 
     func stop(within limit: Duration) async {
-        async let smtpStopped: Void = smtp.stop(within: limit)
+        async let smtpStopped: Void? = smtp?.stop(within: limit)
         async let httpStopped: Void = http.stop(within: limit)
         _ = await (smtpStopped, httpStopped)
     }

@@ -1,21 +1,20 @@
-// Tells the spool when relay domains have changed, so that mail whose way has changed is looked at.
+// Tells the engine when relay domains have changed, so that mail whose way has changed is looked at.
 
 import FlushCore
-import SpoolQueue
 import Synchronization
 
-/// The core's relay domains; a change also makes the spool look at waiting mail again: what waited to be asked for may go by itself now.
+/// The core's relay domains; a change also makes the engine look at waiting mail again: what waited to be asked for may go by itself now.
 final class RelayDomainChanges: RelayDomainService {
-    /// Changes within this time are one for the spool, which looks at every message: provisioning comes in thousands.
+    /// Changes within this time are one for the engine, which looks at every message: provisioning comes in thousands.
     private static let gathering = Duration.seconds(1)
 
     private let core: FlushServer
-    private let spool: SpoolQueue
+    private let engine: any Engine
     private let isTelling = Mutex(false)
 
-    init(core: FlushServer, spool: SpoolQueue) {
+    init(core: FlushServer, engine: any Engine) {
         self.core = core
-        self.spool = spool
+        self.engine = engine
     }
 
     func relayDomains(after domain: DomainName?, owner: String?, limit: Int) async -> [RelayDomain] {
@@ -56,7 +55,7 @@ final class RelayDomainChanges: RelayDomainService {
         Task {
             try? await Task.sleep(for: Self.gathering)
             isTelling.withLock { $0 = false }
-            await spool.routesChanged()
+            await engine.routesChanged()
         }
     }
 }

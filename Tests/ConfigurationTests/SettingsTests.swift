@@ -50,9 +50,9 @@ func problems(_ text: String, environment: [String: String] = [:], overrides: [(
     }
 
     @Test(arguments: [
-        ("queue_engine", "postfix", "'postfix' comes with a later version; this one has only spool"),
-        ("queue_engine", "spol", "'spol' is none of spool; did you mean 'spool'?"),
-        ("queue_engine", "", "'' is none of spool"),
+        ("queue_engine", "spol", "'spol' is none of spool, postfix; did you mean 'spool'?"),
+        ("queue_engine", "", "'' is none of spool, postfix"),
+        ("postfix_log", "mail.log", "'mail.log' is no absolute path; it must begin with '/'"),
         ("slow_flush", "allow", "'allow' is none of permit, reject"),
         ("state_directory", "var", "'var' is no absolute path; it must begin with '/'"),
         ("state_directory", "", "'' is no absolute path; it must begin with '/'"),

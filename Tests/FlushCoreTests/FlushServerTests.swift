@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct FlushServerTests {
+@Suite(.timeLimit(.minutes(5))) struct FlushServerTests {
     let branch = Service.branch
     let ship = Service.ship
 
@@ -35,6 +35,25 @@ import Testing
         #expect(service.queue.releases.isEmpty)
         let again = try await service.server.flush(flush.id, waitingFor: .seconds(10))
         #expect(again == flush)
+    }
+
+    @Test func aQueueInTroubleIsToldToTheAskerAfterARefusalAndStopsNoAdd() async throws {
+        let service = Service([message(1)])
+        try await service.start()
+        service.queue.currentTrouble = "the queue manager is down"
+
+        await #expect(throws: FlushError.queueUnavailable(reason: "the queue manager is down")) { try await service.flush() }
+        await #expect(throws: FlushError.messageNotFound(Samples.queueID(9))) {
+            try await service.server.flush(FlushRequest(.message(Samples.queueID(9)), via: .http, requestedBy: "test"))
+        }
+        await service.server.add(Samples.queueID(2), to: branch)
+        #expect(await service.count() == 2)
+        #expect(await service.server.impediments() == ["the queue manager is down"])
+        #expect(service.queue.releases.isEmpty)
+
+        service.queue.currentTrouble = nil
+        #expect(try await service.flush().matched == 2)
+        #expect(await service.server.impediments().isEmpty)
     }
 
     @Test func anEmptyFlushIsNotShownAsRunning() async throws {

@@ -121,7 +121,7 @@ import Testing
             }
 
             #expect(engine.postfix.exists(id, in: .deferred))
-            #expect(await engine.queue.managerTrouble()?.contains("is Postfix running?") == true)
+            #expect(await engine.queue.trouble()?.contains("is Postfix running?") == true)
         }
     }
 

@@ -25,8 +25,8 @@ public enum ParameterKind: Sendable {
     case list
     /// A list of some of these words.
     case words([String])
-    /// An absolute path.
-    case path
+    /// An absolute path; empty stands for none, unless it is `required`.
+    case path(required: Bool)
     /// `yes` or `no`.
     case boolean
     case integer(ClosedRange<Int>)
@@ -34,8 +34,8 @@ public enum ParameterKind: Sendable {
     case bytes(ClosedRange<Int>)
     /// A number with its unit; without one it counts in `unit`. `seconds` bounds it.
     case duration(unit: DurationUnit, seconds: ClosedRange<Int>)
-    /// One of these words; those of `later` are known but come with a later version.
-    case choice([String], later: [String])
+    /// One of these words.
+    case choice([String])
     /// A host name as HELO takes it.
     case hostName
     /// Where to listen: `127.0.0.1:8025`, `[::1]:8025`, `unix:/path`. `required`: at least one.

@@ -9,22 +9,23 @@ public enum ParameterTable {
 
     /// Names of Postfix and of our papers that this version refuses with a better word than "unknown".
     static let later: Set<String> = [
-        "etrn_empty_reply", "etrn_networks", "etrn_queues", "postfix_config_directory", "postfix_log",
+        "etrn_empty_reply", "etrn_networks", "etrn_queues",
     ]
 
-    public static let all: [Parameter] = general + flushing + http + smtp + spool
+    public static let all: [Parameter] = general + flushing + http + smtp + postfix + spool
 
     private static let longTime = 1...3650 * 86400
     private static let longTimeOrZero = 0...3650 * 86400
 
     private static let general: [Parameter] = [
         Parameter(
-            "queue_engine", .choice(["spool"], later: ["postfix"]), "spool", "The mail queue behind the service: the embedded spool."),
+            "queue_engine", .choice(["spool", "postfix"]), "spool",
+            "The mail queue behind the service: the embedded spool, or that of the Postfix on this machine."),
         Parameter(
-            "state_directory", .path, "/var/lib/etrnd",
+            "state_directory", .path(required: true), "/var/lib/etrnd",
             "The directory for the database, the per-destination log files below flush and the mail below spool."),
         Parameter(
-            "log_level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"], later: []), "info",
+            "log_level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), "info",
             "The least severe messages that are logged."),
         Parameter(
             "shutdown_timeout", .duration(unit: .seconds, seconds: 0...3600), "10s",
@@ -42,7 +43,7 @@ public enum ParameterTable {
             "parent_domain_matches_subdomains", .words(["fast_flush_domains", "relay_domains"]), "fast_flush_domains, relay_domains",
             "The lists in which a domain also matches every domain below it; in the others .domain does that."),
         Parameter(
-            "slow_flush", .choice(["permit", "reject"], later: []), "permit",
+            "slow_flush", .choice(["permit", "reject"]), "permit",
             "What a flush does for a domain outside fast_flush_domains: permit tries the whole queue, reject refuses."),
         Parameter(
             "slow_flush_interval", .duration(unit: .seconds, seconds: longTimeOrZero), "5m",
@@ -110,6 +111,15 @@ public enum ParameterTable {
         Parameter(
             "message_size_limit", .bytes(1024...1 << 40), "10240000",
             "The size of the largest message that is taken, in bytes."),
+    ]
+
+    private static let postfix: [Parameter] = [
+        Parameter(
+            "postfix_config_directory", .path(required: true), "/etc/postfix",
+            "The directory of main.cf; Postfix's own settings are read there at start."),
+        Parameter(
+            "postfix_log", .path(required: false), "",
+            "The file that Postfix logs to; with it a flush tells what was delivered from what was bounced."),
     ]
 
     private static let spool: [Parameter] = [

@@ -20,8 +20,8 @@ enum ParameterValue: Sendable {
             let items = try Self.list(text)
             for item in items where !words.contains(item) { throw Self.notOneOf(words, item) }
             self = .list(items)
-        case .path:
-            guard text.hasPrefix("/") else { throw InvalidValue("\(quoted(text)) is no absolute path; it must begin with '/'") }
+        case .path(let required):
+            guard text.hasPrefix("/") || text.isEmpty && !required else { throw InvalidValue("\(quoted(text)) is no absolute path; it must begin with '/'") }
             self = .text
         case .boolean:
             switch text.lowercased() {
@@ -35,10 +35,7 @@ enum ParameterValue: Sendable {
             self = .integer(number)
         case .bytes(let range): self = .integer(try Self.bytes(text, in: range))
         case .duration(let unit, let range): self = .duration(.seconds(try Self.seconds(text, unit: unit, in: range)))
-        case .choice(let words, let later):
-            if later.contains(text) {
-                throw InvalidValue("\(quoted(text)) comes with a later version; this one has only \(words.joined(separator: ", "))")
-            }
+        case .choice(let words):
             guard words.contains(text) else { throw Self.notOneOf(words, text) }
             self = .text
         case .hostName:

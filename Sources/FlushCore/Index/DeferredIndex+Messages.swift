@@ -12,7 +12,7 @@ extension DeferredIndex {
 
     /// The domains that a message is recorded for.
     func domains(of id: QueueID) -> [DomainName] {
-        messages.find(id).map { entryNumbers(of: $0).map { name(entries[Int($0)].domain) } } ?? []
+        messages.find(id).map { entryNumbers(of: $0).map { name(entries[$0].domain) } } ?? []
     }
 
     func snapshot(of selector: FlushSelector) -> Snapshot {
@@ -27,13 +27,13 @@ extension DeferredIndex {
         case .message(let id):
             if let slot = messages.find(id) { take(slot) }
         case .everything:
-            for number in messages.slots.indices where !messages.slots[number].isFree { take(Int32(number)) }
+            for number in messages.numbers { take(number) }
         case .domain(let domain, let subdomains):
             let records = records(of: domain, subdomains: subdomains)
             var seen = Set<Int32>()
             for record in records {
                 for line in record.lines where line.entry != DomainRecord.Line.hole {
-                    let slot = entries[Int(line.entry)].message
+                    let slot = entries[line.entry].message
                     // A message may wait for several of the domains.
                     if records.count == 1 || seen.insert(slot).inserted { take(slot) }
                 }
@@ -50,7 +50,7 @@ extension DeferredIndex {
         case .domain(let domain, let subdomains): records(of: domain, subdomains: subdomains).map(\.lastRecorded).max() ?? 0
         case .message(let id):
             messages.find(id).map { slot in
-                entryNumbers(of: slot).map { records[Int(entries[Int($0)].domain)].lastRecorded }.max() ?? 0
+                entryNumbers(of: slot).map { records[Int(entries[$0].domain)].lastRecorded }.max() ?? 0
             } ?? 0
         }
     }
@@ -66,7 +66,7 @@ extension DeferredIndex {
             position += 1
             guard line.entry != DomainRecord.Line.hole else { continue }
             guard ids.count < limit else { return (ids, last) }
-            ids.append(messages.id(of: entries[Int(line.entry)].message))
+            ids.append(messages.id(of: entries[line.entry].message))
             last = line.sequence
         }
         return (ids, nil)
@@ -83,7 +83,7 @@ extension DeferredIndex {
 
     /// The arrivals of a record's messages in seconds since 1970.
     func arrivals(in record: DomainRecord) -> some Sequence<UInt32> {
-        record.lines.lazy.filter { $0.entry != DomainRecord.Line.hole }.map { messages[entries[Int($0.entry)].message].arrival }
+        record.lines.lazy.filter { $0.entry != DomainRecord.Line.hole }.map { messages[entries[$0.entry].message].arrival }
     }
 
     /// The arrival of the oldest message of all; looked up once after the oldest has left.

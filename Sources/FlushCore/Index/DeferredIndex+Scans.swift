@@ -29,10 +29,10 @@ extension DeferredIndex {
     mutating func sweep(from start: Int, limit: Int, at time: Timestamp) -> (dropped: [(QueueID, [DomainName])], next: Int?) {
         let end = min(start + limit, messages.slots.count)
         var dropped: [(QueueID, [DomainName])] = []
-        for number in start..<end where !messages.slots[number].isFree && messages.slots[number].scanMark != scanMark {
-            let id = messages.id(of: Int32(number))
+        for number in Int32(start)..<Int32(end) where !messages[number].isFree && messages[number].scanMark != scanMark {
+            let id = messages.id(of: number)
             dropped.append((id, domains(of: id)))
-            drop(Int32(number), at: time)
+            drop(number, at: time)
         }
         return (dropped, end < messages.slots.count ? end : nil)
     }

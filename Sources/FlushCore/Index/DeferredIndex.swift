@@ -23,7 +23,7 @@ struct DeferredIndex {
     /// How often something has been recorded, what was deferred again included.
     private(set) var recordings: UInt64 = 0
 
-    var entries: [Entry] = []
+    var entries = Slab<Entry>()
     private var firstFreeEntry = MessageSlot.none
     var numbers: [DomainName: Int32] = [:]
     var freeRecords: [Int32] = []
@@ -82,7 +82,7 @@ struct DeferredIndex {
             correction = .added
         }
         let wanted = message.domains.map { number(of: $0, at: time) }
-        for entry in entryNumbers(of: slot) where !wanted.contains(entries[Int(entry)].domain) {
+        for entry in entryNumbers(of: slot) where !wanted.contains(entries[entry].domain) {
             unlink(entry, of: slot, at: time)
             if correction == .none { correction = .changed }
         }
@@ -106,7 +106,7 @@ struct DeferredIndex {
     @discardableResult
     mutating func remove(_ id: QueueID, from isMeant: (DomainName) -> Bool, at time: Timestamp) -> Bool {
         guard let slot = messages.find(id) else { return false }
-        let meant = entryNumbers(of: slot).filter { isMeant(name(entries[Int($0)].domain)) }
+        let meant = entryNumbers(of: slot).filter { isMeant(name(entries[$0].domain)) }
         for entry in meant { unlink(entry, of: slot, at: time) }
         guard messages[slot].firstEntry == MessageSlot.none else { return !meant.isEmpty }
         leftDuringScan?.insert(id)
@@ -127,7 +127,7 @@ struct DeferredIndex {
         bytes += Int(size) - (old.isDescribed ? Int(old.size) : 0)
         messages.describe(slot, arrival: arrival, size: size)
         for entry in entryNumbers(of: slot) {
-            let domain = Int(entries[Int(entry)].domain)
+            let domain = Int(entries[entry].domain)
             records[domain].bytes += Int(size) - Int(old.size)
             records[domain].oldestArrival = nil
         }
@@ -140,7 +140,7 @@ struct DeferredIndex {
         var entry = messages[slot].firstEntry
         while entry != MessageSlot.none {
             found.append(entry)
-            entry = entries[Int(entry)].next
+            entry = entries[entry].next
         }
         return found
     }
@@ -150,30 +150,30 @@ struct DeferredIndex {
         if isRecording { recordings += 1 }
         var entry = messages[slot].firstEntry
         while entry != MessageSlot.none {
-            if entries[Int(entry)].domain == domain {
+            if entries[entry].domain == domain {
                 if isRecording { records[Int(domain)].lastRecorded = recordings }
                 return false
             }
-            entry = entries[Int(entry)].next
+            entry = entries[entry].next
         }
         if !isRecording { recordings += 1 }
         let number = newEntry(Entry(message: slot, domain: domain, next: messages[slot].firstEntry, position: 0))
         messages[slot].firstEntry = number
         if records[Int(domain)].messages == 0 { waitingDomainCount += 1 }
-        entries[Int(number)].position = Int32(records[Int(domain)].append(entry: number, arrival: messages[slot].arrival))
+        entries[number].position = Int32(records[Int(domain)].append(entry: number, arrival: messages[slot].arrival))
         records[Int(domain)].bytes += Int(messages[slot].size)
         records[Int(domain)].lastRecorded = recordings
         return true
     }
 
     private mutating func unlink(_ entry: Int32, of slot: Int32, at time: Timestamp) {
-        let gone = entries[Int(entry)]
+        let gone = entries[entry]
         if messages[slot].firstEntry == entry {
             messages[slot].firstEntry = gone.next
         } else {
             var before = messages[slot].firstEntry
-            while before != MessageSlot.none, entries[Int(before)].next != entry { before = entries[Int(before)].next }
-            if before != MessageSlot.none { entries[Int(before)].next = gone.next }
+            while before != MessageSlot.none, entries[before].next != entry { before = entries[before].next }
+            if before != MessageSlot.none { entries[before].next = gone.next }
         }
         let domain = Int(gone.domain)
         records[domain].bytes -= Int(messages[slot].size)
@@ -181,20 +181,17 @@ struct DeferredIndex {
         if records[domain].messages == 0 { waitingDomainCount -= 1 }
         if records[domain].wantsCompacting {
             records[domain].compact()
-            for (position, line) in records[domain].lines.enumerated() { entries[Int(line.entry)].position = Int32(position) }
+            for (position, line) in records[domain].lines.enumerated() { entries[line.entry].position = Int32(position) }
         }
-        entries[Int(entry)] = Entry(message: MessageSlot.none, domain: MessageSlot.none, next: firstFreeEntry, position: 0)
+        entries[entry] = Entry(message: MessageSlot.none, domain: MessageSlot.none, next: firstFreeEntry, position: 0)
         firstFreeEntry = entry
     }
 
     private mutating func newEntry(_ entry: Entry) -> Int32 {
-        guard firstFreeEntry != MessageSlot.none else {
-            entries.append(entry)
-            return Int32(entries.count - 1)
-        }
+        guard firstFreeEntry != MessageSlot.none else { return entries.append(entry) }
         let number = firstFreeEntry
-        firstFreeEntry = entries[Int(number)].next
-        entries[Int(number)] = entry
+        firstFreeEntry = entries[number].next
+        entries[number] = entry
         return number
     }
 }

@@ -30,6 +30,12 @@ public struct DomainSummary: Sendable, Equatable {
         public var id: FlushID
         public var at: Timestamp
         public var state: Flush.State
+
+        public init(id: FlushID, at: Timestamp, state: Flush.State) {
+            self.id = id
+            self.at = at
+            self.state = state
+        }
     }
 
     public var domain: DomainName
@@ -41,6 +47,20 @@ public struct DomainSummary: Sendable, Equatable {
     public var oldestArrival: Timestamp?
     public var lastReason: String?
     public var lastFlush: LastFlush?
+
+    public init(
+        domain: DomainName, mode: Flush.Mode, state: State, messages: Int, bytes: Int, oldestArrival: Timestamp?, lastReason: String?,
+        lastFlush: LastFlush?
+    ) {
+        self.domain = domain
+        self.mode = mode
+        self.state = state
+        self.messages = messages
+        self.bytes = bytes
+        self.oldestArrival = oldestArrival
+        self.lastReason = lastReason
+        self.lastFlush = lastFlush
+    }
 }
 
 /// A destination with the ages of its mail.
@@ -51,6 +71,11 @@ public struct DomainDetail: Sendable, Equatable {
     public var summary: DomainSummary
     /// Messages by age: `ageBucketMinutes.count + 1` counts.
     public var ageBuckets: [Int]
+
+    public init(summary: DomainSummary, ageBuckets: [Int]) {
+        self.summary = summary
+        self.ageBuckets = ageBuckets
+    }
 }
 
 /// Where the next page of a domain's messages begins.
@@ -61,9 +86,15 @@ public struct MessageCursor: Sendable, Equatable {
 }
 
 public struct MessagePage: Sendable, Equatable {
+    /// Without their histories; `message` tells them.
     public var messages: [MessageDescription]
     /// Nil on the last page.
     public var next: MessageCursor?
+
+    public init(messages: [MessageDescription], next: MessageCursor?) {
+        self.messages = messages
+        self.next = next
+    }
 }
 
 /// One look at the whole service.
@@ -88,6 +119,30 @@ public struct FlushStatus: Sendable, Equatable {
     public var adds: Int
     public var lastReconcile: Reconcile?
 
+    public init(
+        startedAt: Timestamp, isIndexComplete: Bool, messages: Int, bytes: Int, oldestArrival: Timestamp?, domains: Int, waitingDomains: Int,
+        relayDomains: Int, flushesRunning: Int, flushesRequested: Int, messagesReleased: Int, delivered: Int, deferredAgain: Int, bounced: Int,
+        departed: Int, adds: Int, lastReconcile: Reconcile?
+    ) {
+        self.startedAt = startedAt
+        self.isIndexComplete = isIndexComplete
+        self.messages = messages
+        self.bytes = bytes
+        self.oldestArrival = oldestArrival
+        self.domains = domains
+        self.waitingDomains = waitingDomains
+        self.relayDomains = relayDomains
+        self.flushesRunning = flushesRunning
+        self.flushesRequested = flushesRequested
+        self.messagesReleased = messagesReleased
+        self.delivered = delivered
+        self.deferredAgain = deferredAgain
+        self.bounced = bounced
+        self.departed = departed
+        self.adds = adds
+        self.lastReconcile = lastReconcile
+    }
+
     /// A comparison of the index with the queue.
     public struct Reconcile: Sendable, Equatable {
         public var at: Timestamp
@@ -99,5 +154,13 @@ public struct FlushStatus: Sendable, Equatable {
         public var changed: Int
         /// Why it failed; nil when it did not.
         public var failure: String?
+
+        public init(at: Timestamp, missing: Int, stale: Int, changed: Int, failure: String?) {
+            self.at = at
+            self.missing = missing
+            self.stale = stale
+            self.changed = changed
+            self.failure = failure
+        }
     }
 }

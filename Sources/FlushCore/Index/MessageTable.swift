@@ -1,4 +1,4 @@
-// The index's messages: a slab of compact slots and a hash table over it.
+// The index's messages: compact slots, and a hash table over them that grows by one bucket at a time.
 
 /// A message's slot.
 struct MessageSlot {
@@ -19,23 +19,36 @@ struct MessageSlot {
     var isFree: Bool
 }
 
-/// All messages by their IDs. Open addressing with linear probing, four bytes a place, so that a slot's ID is stored once.
+/// All messages by their IDs.
+///
+/// Linear hashing: each insertion splits at most one bucket, so that none waits for the whole table to be made anew; an `add` is
+/// answered while a delivery agent does nothing else.
 struct MessageTable {
-    private(set) var slots: [MessageSlot] = []
+    private static let fewestBuckets = 16
+
+    private(set) var slots = Slab<MessageSlot>()
     private(set) var count = 0
     private var longIDs = LongQueueIDs()
-    private var places: [Int32] = Array(repeating: MessageSlot.none, count: 16)
+    /// The first slot of each bucket, and for each slot the next one of its bucket.
+    private var heads = Slab<Int32>()
+    private var followers = Slab<Int32>()
+    /// Buckets when the current round of splitting began; always a power of two.
+    private var roundSize = fewestBuckets
     private var firstFree = MessageSlot.none
     /// Nil when it must be looked up.
     private var knownOldest: UInt32?
 
+    init() {
+        for _ in 0..<Self.fewestBuckets { heads.append(MessageSlot.none) }
+    }
+
     subscript(number: Int32) -> MessageSlot {
-        get { slots[Int(number)] }
-        set { slots[Int(number)] = newValue }
+        get { slots[number] }
+        _modify { yield &slots[number] }
     }
 
     func id(of number: Int32) -> QueueID {
-        let packed = slots[Int(number)].id
+        let packed = slots[number].id
         if let long = packed.longNumber, let id = longIDs.id(long) { return id }
         guard let id = QueueID(packed.text) else { preconditionFailure("a packed queue ID is a queue ID") }
         return id
@@ -43,27 +56,30 @@ struct MessageTable {
 
     func find(_ id: QueueID) -> Int32? {
         guard let packed = known(id) else { return nil }
-        let place = placeIndex(of: packed)
-        return places[place] == MessageSlot.none ? nil : places[place]
+        var number = heads[bucket(of: packed)]
+        while number != MessageSlot.none, slots[number].id != packed { number = followers[number] }
+        return number == MessageSlot.none ? nil : number
     }
 
     /// Adds a message that `find` did not find.
     mutating func insert(_ id: QueueID, arrival: UInt32, size: UInt32, place: MessagePlace, isDescribed: Bool, scanMark: UInt8) -> Int32 {
-        if (count + 1) * 4 > places.count * 3 { grow() }
+        if count >= heads.count { split() }
         let packed = PackedQueueID(id) ?? PackedQueueID(longNumber: longIDs.insert(id))
         let slot = MessageSlot(
             id: packed, arrival: arrival, size: size, firstEntry: MessageSlot.none, place: place, isDescribed: isDescribed,
             scanMark: scanMark, isFree: false)
+        let bucket = bucket(of: packed)
         let number: Int32
         if firstFree != MessageSlot.none {
             number = firstFree
-            firstFree = slots[Int(number)].firstEntry
-            slots[Int(number)] = slot
+            firstFree = slots[number].firstEntry
+            slots[number] = slot
+            followers[number] = heads[bucket]
         } else {
-            number = Int32(slots.count)
-            slots.append(slot)
+            number = slots.append(slot)
+            followers.append(heads[bucket])
         }
-        places[placeIndex(of: packed)] = number
+        heads[bucket] = number
         knownOldest = count == 0 ? arrival : knownOldest.map { min($0, arrival) }
         count += 1
         return number
@@ -71,26 +87,29 @@ struct MessageTable {
 
     /// Corrects what an `add` does not know.
     mutating func describe(_ number: Int32, arrival: UInt32, size: UInt32) {
-        if knownOldest == slots[Int(number)].arrival { knownOldest = nil }
+        if knownOldest == slots[number].arrival { knownOldest = nil }
         knownOldest = knownOldest.map { min($0, arrival) }
-        slots[Int(number)].arrival = arrival
-        slots[Int(number)].size = size
-        slots[Int(number)].isDescribed = true
+        slots[number].arrival = arrival
+        slots[number].size = size
+        slots[number].isDescribed = true
     }
 
     mutating func oldestArrival() -> UInt32? {
         guard count > 0 else { return nil }
-        if knownOldest == nil { knownOldest = slots.lazy.filter { !$0.isFree }.map(\.arrival).min() }
+        if knownOldest == nil { knownOldest = numbers.map { slots[$0].arrival }.min() }
         return knownOldest
     }
 
+    /// The numbers of all messages, in no order that means anything.
+    var numbers: some Sequence<Int32> { slots.indices.lazy.map { Int32($0) }.filter { !slots[$0].isFree } }
+
     mutating func remove(_ number: Int32) {
-        if knownOldest == slots[Int(number)].arrival { knownOldest = nil }
-        let packed = slots[Int(number)].id
-        closeGap(at: placeIndex(of: packed))
+        if knownOldest == slots[number].arrival { knownOldest = nil }
+        let packed = slots[number].id
+        unchain(number, from: bucket(of: packed))
         if let long = packed.longNumber { longIDs.remove(long) }
-        slots[Int(number)].isFree = true
-        slots[Int(number)].firstEntry = firstFree
+        slots[number].isFree = true
+        slots[number].firstEntry = firstFree
         firstFree = number
         count -= 1
     }
@@ -100,41 +119,40 @@ struct MessageTable {
         return longIDs.number(of: id).map(PackedQueueID.init(longNumber:))
     }
 
-    /// The place that holds this ID, or the free place where it would go.
-    private func placeIndex(of id: PackedQueueID) -> Int {
-        let mask = places.count - 1
-        var place = home(of: id, mask: mask)
-        while places[place] != MessageSlot.none, slots[Int(places[place])].id != id { place = (place + 1) & mask }
-        return place
-    }
+    // MARK: Buckets
 
-    private func home(of id: PackedQueueID, mask: Int) -> Int {
+    private func bucket(of id: PackedQueueID) -> Int32 {
         var hasher = Hasher()
         hasher.combine(id)
-        return hasher.finalize() & mask
+        let hash = hasher.finalize()
+        let bucket = hash & (2 * roundSize - 1)
+        // The buckets of this round that are not split yet stand also for those that come of them.
+        return Int32(bucket < heads.count ? bucket : hash & (roundSize - 1))
     }
 
-    /// Moves later members of the run back over the freed place, so that no search stops short (no tombstones are kept).
-    private mutating func closeGap(at freed: Int) {
-        let mask = places.count - 1
-        var gap = freed
-        var place = freed
-        while true {
-            place = (place + 1) & mask
-            let number = places[place]
-            guard number != MessageSlot.none else { break }
-            let distanceHome = (place - home(of: slots[Int(number)].id, mask: mask)) & mask
-            let distanceGap = (place - gap) & mask
-            if distanceHome >= distanceGap {
-                places[gap] = number
-                gap = place
-            }
+    /// Makes one bucket more, and moves there what belongs to it from the one bucket that stood for it.
+    private mutating func split() {
+        let old = Int32(heads.count - roundSize)
+        heads.append(MessageSlot.none)
+        var number = heads[old]
+        heads[old] = MessageSlot.none
+        while number != MessageSlot.none {
+            let next = followers[number]
+            let bucket = bucket(of: slots[number].id)
+            followers[number] = heads[bucket]
+            heads[bucket] = number
+            number = next
         }
-        places[gap] = MessageSlot.none
+        if heads.count == 2 * roundSize { roundSize = heads.count }
     }
 
-    private mutating func grow() {
-        places = Array(repeating: MessageSlot.none, count: places.count * 2)
-        for number in slots.indices where !slots[number].isFree { places[placeIndex(of: slots[number].id)] = Int32(number) }
+    private mutating func unchain(_ number: Int32, from bucket: Int32) {
+        guard heads[bucket] != number else {
+            heads[bucket] = followers[number]
+            return
+        }
+        var before = heads[bucket]
+        while followers[before] != number { before = followers[before] }
+        followers[before] = followers[number]
     }
 }

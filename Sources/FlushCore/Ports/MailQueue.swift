@@ -35,6 +35,9 @@ public protocol MailQueue: Sendable {
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async throws(MailQueueError) -> [ReleaseResult]
 
+    /// Why nothing can be released at this moment, in words for the asker; nil when all is well. Bounded: it is asked before every flush.
+    func trouble() async -> String?
+
     /// Removes a message from the queue without delivering it. Durable when it returns; nobody gets a report.
     ///
     /// - Throws: `MailQueueError.notFound`; `.busy` when it is in delivery; `.unsupported` when the engine leaves that to its own tools.

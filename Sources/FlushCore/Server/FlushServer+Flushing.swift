@@ -3,11 +3,13 @@
 extension FlushServer {
     public func flush(_ request: FlushRequest) async throws(FlushError) -> Flush {
         await waitForFirstScan(of: request.selector)
-        return try flushNow(request)
+        let mode = try mode(for: request)
+        // Whoever is refused shall hear that first; whoever is not shall not take a flush that cannot run for one that does.
+        if let trouble = await queue.trouble() { throw .queueUnavailable(reason: trouble) }
+        return try flushNow(request, mode)
     }
 
-    private func flushNow(_ request: FlushRequest) throws(FlushError) -> Flush {
-        let mode = try mode(for: request)
+    private func flushNow(_ request: FlushRequest, _ mode: Flush.Mode) throws(FlushError) -> Flush {
         counters.flushesRequested += 1
         if mode == .slow, case .domain = request.selector { return try slowFlush(request) }
 

@@ -155,10 +155,12 @@ public actor FlushServer: FlushService, RelayDomainService {
     }
 
     /// What keeps the service from doing its work now, in words for an operator; nothing when it is ready.
-    public func impediments() -> [String] {
+    public func impediments() async -> [String] {
+        let trouble = await queue.trouble()
         var found: [String] = []
         if hasEndedWaits { found.append("the service is stopping") }
         if let failure = lastReconcile?.failure { found.append("the queue cannot be read: \(failure)") }
+        if let trouble { found.append(trouble) }
         return found
     }
 

@@ -121,6 +121,12 @@ extension InMemoryQueue {
         set { state.withLock { $0.releaseResults = newValue } }
     }
 
+    /// What `trouble()` answers.
+    public var currentTrouble: String? {
+        get { state.withLock { $0.trouble } }
+        set { state.withLock { $0.trouble = newValue } }
+    }
+
     public var releaseFailure: MailQueueError? {
         get { state.withLock { $0.releaseFailure } }
         set { state.withLock { $0.releaseFailure = newValue } }

@@ -33,6 +33,7 @@ public final class InMemoryQueue: MailQueue {
         var isStalled = false
         var releaseResults: [QueueID: ReleaseResult] = [:]
         var releaseFailure: MailQueueError?
+        var trouble: String?
         var scanFailure: MailQueueError?
         var describeFailure: MailQueueError?
         var removeFailure: MailQueueError?
@@ -91,6 +92,8 @@ public final class InMemoryQueue: MailQueue {
                 recipients: message.domains.map { .init(address: "user@\($0)", state: .pending) })
         }
     }
+
+    public func trouble() async -> String? { currentTrouble }
 
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool

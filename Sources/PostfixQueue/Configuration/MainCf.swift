@@ -11,6 +11,9 @@ public struct MainCf: Sendable, Equatable {
         "defer_transports", "relay_domains", "transport_maps", "smtpd_etrn_restrictions", "enable_long_queue_ids",
     ]
 
+    private static let nativeServiceName = "flush"
+    private static let ownServiceName = "etrnd"
+
     private let values: [String: String]
 
     init(values: [String: String]) { self.values = values }
@@ -33,9 +36,15 @@ public struct MainCf: Sendable, Equatable {
     public var queueDirectory: String { values["queue_directory"] ?? "" }
 
     /// The name of our socket below `public/`; `flush` is native flush(8)'s.
-    public var flushServiceName: String { values["flush_service_name"] ?? "flush" }
+    public var flushServiceName: String { values["flush_service_name"] ?? Self.nativeServiceName }
 
-    public var flushSocketPath: String { "\(queueDirectory)/public/\(flushServiceName)" }
+    /// Whether Postfix's programs still ask native flush(8), as they do by default.
+    public var asksNativeFlush: Bool { flushServiceName == Self.nativeServiceName }
+
+    /// Where we listen. While Postfix's programs ask flush(8): where they will, once `deploy/postfix/setup` was run.
+    public var flushSocketPath: String {
+        "\(queueDirectory)/public/\(asksNativeFlush ? Self.ownServiceName : flushServiceName)"
+    }
 
     public var layout: QueueLayout {
         let names = (values["hash_queue_names"] ?? "").split { $0 == "," || $0.isWhitespace }.map(String.init)

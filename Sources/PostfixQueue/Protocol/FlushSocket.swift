@@ -46,7 +46,6 @@ public final class FlushSocket: @unchecked Sendable {
     let loop: EventLoop
     let limits: Limits
     private let service: any FlushService
-    private let queueProblem: @Sendable () async -> String?
     private let logger: Logger
     private let shared = Mutex((counters: Counters(), problem: String?.some("the socket is not open yet")))
     private var listener: Listener?
@@ -58,19 +57,15 @@ public final class FlushSocket: @unchecked Sendable {
     private var running: Set<Maintenance> = []
     private var hasNotedExtraAttributes = false
 
-    /// - Parameters:
-    ///   - path: `queue_directory/public/` and the value of `flush_service_name`.
-    ///   - queueProblem: why a flush makes no sense now (the queue manager is down), or nil; asked before every flush, never for an add.
+    /// - Parameter path: `queue_directory/public/` and the value of `flush_service_name`.
     public init(
-        path: String, service: any FlushService, loop: EventLoop, limits: Limits = Limits(), logger: Logger,
-        queueProblem: @escaping @Sendable () async -> String? = { nil }
+        path: String, service: any FlushService, loop: EventLoop, limits: Limits = Limits(), logger: Logger
     ) {
         self.path = path
         self.service = service
         self.loop = loop
         self.limits = limits
         self.logger = logger
-        self.queueProblem = queueProblem
     }
 
     public var counters: Counters { shared.withLock { $0.counters } }
@@ -184,13 +179,7 @@ public final class FlushSocket: @unchecked Sendable {
 
     nonisolated(nonsending) private func flush(_ selector: FlushSelector, _ requestedBy: String) async -> FlushProtocolReply {
         do throws(FlushError) {
-            // A preview tells whether the policy refuses, which the asker shall hear first.
-            let request = FlushRequest(selector, via: .postfix, requestedBy: requestedBy)
-            if let problem = await queueProblem() {
-                _ = try await service.preview(request)
-                throw .queueUnavailable(reason: problem)
-            }
-            _ = try await service.flush(request)
+            _ = try await service.flush(FlushRequest(selector, via: .postfix, requestedBy: requestedBy))
             return .ok
         } catch {
             if case .queueUnavailable(let reason) = error { logger.warning("a flush was refused", metadata: ["reason": "\(reason)"]) }

@@ -8,10 +8,12 @@ extension SpoolQueue {
     /// How many files one piece of disk work moves.
     private static let movesPerJob = 256
 
+    public func trouble() async -> String? { phase == .running ? nil : "the queue is not running" }
+
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async throws(MailQueueError) -> [ReleaseResult] {
-        guard phase == .running else { throw .unavailable("the queue is not running") }
+        if let trouble = await trouble() { throw .unavailable(trouble) }
         forgetDeadSites(for: selector, by: flush)
         var results = [ReleaseResult](repeating: .vanished, count: ids.count)
         for start in stride(from: 0, to: ids.count, by: Self.movesPerJob) {

@@ -41,7 +41,7 @@ final class FakePostfix: Sendable {
         let loopback = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         let path = "\(layout.queueDirectory)/public/qmgr"
         unlink(path)
-        let code = SocketAddress.unix(path: path).withRawAddress { bind(loopback, $0, $1) }
+        let code = SocketAddress.unix(path: path).withSystemAddress { bind(loopback, $0, $1) }
         guard code == 0, listen(loopback, 64) == 0 else { throw SocketError.system(operation: "bind", code: errno) }
         listener.withLock { $0 = loopback }
         DispatchQueue(label: "fake-qmgr").async { @Sendable [weak self] in
@@ -150,7 +150,7 @@ private func removeTree(_ path: String) {
 }
 
 extension SocketAddress {
-    func withRawAddress(_ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) -> CInt {
+    func withSystemAddress(_ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) -> CInt {
         guard case .unix(let path) = self else { return -1 }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
