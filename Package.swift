@@ -12,7 +12,8 @@ let strict: [SwiftSetting] = [
 let package = Package(
     name: "etrnd",
     products: [
-        .executable(name: "etrnd", targets: ["etrnd"])
+        .executable(name: "etrnctl", targets: ["etrnctl"]),
+        .executable(name: "etrnd", targets: ["etrnd"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -61,6 +62,11 @@ let package = Package(
             resources: [.embedInCode("openapi.yaml"), .embedInCode("status.html")],
             swiftSettings: strict),
         .target(
+            name: "FlushClient",
+            dependencies: ["FlushCore", "FlushWire", "CurlTransport", "DispatchSockets", "JSONText"],
+            swiftSettings: strict),
+        .target(name: "ETRNGateway", dependencies: ["FlushCore", "SMTPServer", "DispatchSockets"], swiftSettings: strict),
+        .target(
             name: "PostfixQueue",
             dependencies: [
                 "FlushCore", "DispatchSockets",
@@ -76,12 +82,27 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        .target(
+            name: "Doctor",
+            dependencies: ["CLinux", "Configuration", "DispatchSockets", "FlushClient", "FlushCore", "FlushWire", "PostfixQueue"],
+            swiftSettings: strict),
+
+        .target(name: "CommandText", dependencies: ["FlushCore", "FlushWire"], swiftSettings: strict),
+
         // Wiring and commands.
+        .executableTarget(
+            name: "etrnctl",
+            dependencies: [
+                "CommandText", "Configuration", "CurlTransport", "DispatchSockets", "ETRNGateway", "FlushClient", "FlushCore", "FlushWire",
+                "JSONText", "SMTPServer",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "etrnd",
             dependencies: [
-                "Configuration", "FlushCore", "FlushStorage", "ControlAPI", "SpoolQueue", "PostfixQueue", "DispatchSockets", "HTTPServer", "SMTPServer",
-                "CurlTransport",
+                "Configuration", "ControlAPI", "CurlTransport", "DispatchSockets", "Doctor", "ETRNGateway", "FlushCore", "FlushStorage",
+                "HTTPServer", "PostfixQueue", "SMTPServer", "SpoolQueue",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -129,6 +150,23 @@ let package = Package(
             name: "SpoolQueueTests",
             dependencies: ["SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DispatchSockets", "SocketTesting"],
             swiftSettings: strict),
+        .testTarget(
+            name: "DoctorTests",
+            dependencies: ["Doctor", "Configuration", "DispatchSockets", "FlushCore", "PostfixQueue"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ETRNGatewayTests",
+            dependencies: ["ETRNGateway", "FlushCore", "FlushTesting", "SMTPServer", "DispatchSockets", "SocketTesting"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FlushClientTests",
+            dependencies: [
+                "FlushClient", "ControlAPI", "CurlTransport", "DispatchSockets", "FlushCore", "FlushWire", "FlushTesting", "HTTPServer", "JSONText",
+                "SocketTesting",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "CommandTextTests", dependencies: ["CommandText", "FlushCore", "FlushTesting", "FlushWire"], swiftSettings: strict),
         .testTarget(
             name: "ControlAPITests",
             dependencies: [

@@ -147,7 +147,8 @@ class Daemon:
 
     def _listening(self, what: str, address: str) -> None:
         if address.startswith("unix:"):
-            self.socket_path = address.removeprefix("unix:")
+            if what == "http":
+                self.socket_path = address.removeprefix("unix:")
             return
         host, _, port = address.rpartition(":")
         setattr(self, what, (host.strip("[]"), int(port)))

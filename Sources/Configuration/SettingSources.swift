@@ -104,7 +104,6 @@ struct SettingSources {
     }
 
     private func unknown(_ name: String) -> String {
-        if ParameterTable.later.contains(name) { return "parameter '\(name)' comes with a later version and does nothing in this one" }
         // What will not be listed needs no hint: a file may have a hundred thousand such lines.
         let hint = problems.count < ConfigurationError.maximumProblems ? nearestName(to: name, among: names) : nil
         return "unknown parameter \(quoted(name))" + (hint.map { "; did you mean '\($0)'?" } ?? "")

@@ -1,6 +1,7 @@
 // The control plane's endpoints, given everything that they talk to.
 
 import FlushCore
+import FlushWire
 import HTTPServer
 import HTTPTypes
 

@@ -20,8 +20,23 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         case job(UnownedJob)
     }
 
-    /// Rounds of fetching events before the queue gets its turn: more would starve work from elsewhere.
-    static let roundsPerTurn = 4
+    /// Work from elsewhere.
+    private struct Mailbox {
+        var work: [Work] = []
+        /// The loop waits within a turn, and can be woken.
+        var isLoopWaiting = false
+
+        mutating func takeWork() -> [Work] {
+            defer { work = [] }
+            return work
+        }
+    }
+
+    /// How long a turn waits for the next event before it gives the thread back: whoever asks again at once is then served without two
+    /// more threads being woken, which costs more than most requests.
+    static let linger: CInt = 1
+    /// Nanoseconds after which a turn ends though events keep coming: alarms and signals wait in the queue meanwhile.
+    static let turnTime: Int64 = 5_000_000
     /// Pieces of local work in one turn; the rest follows after the queue's other work.
     static let workPerTurn = 4096
     /// Nanoseconds of local work after which sockets get their turn before the rest: who has much to do must not make others wait.
@@ -56,7 +71,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// How often the loop has been woken; tests see spinning by it.
     private(set) var turnCount: UInt64 = 0
     private var willResume = false
-    private let mailbox = Mutex<[Work]>([])
+    private let mailbox = Mutex(Mailbox())
     /// The thread that runs the loop at this moment, or 0.
     private let currentThread = Atomic<UInt>(0)
 
@@ -72,8 +87,11 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         alarm = DispatchSource.makeTimerSource(queue: queue)
         source.setEventHandler { @Sendable [weak self] in self?.turn() }
         // The set is closed only when Dispatch has let go of it.
-        let descriptor = poller.descriptor
-        source.setCancelHandler { @Sendable in _ = close(descriptor) }
+        let (descriptor, wakeup) = (poller.descriptor, poller.wakeup)
+        source.setCancelHandler { @Sendable in
+            _ = close(descriptor)
+            _ = close(wakeup)
+        }
         alarm.setEventHandler { @Sendable [weak self] in self?.alarmRang() }
         source.activate()
         alarm.activate()
@@ -107,22 +125,25 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
             localWork.append(work)
             return
         }
-        let isFirst = mailbox.withLock { waiting in
-            waiting.append(work)
-            return waiting.count == 1
+        let needsTurn = mailbox.withLock { mailbox in
+            mailbox.work.append(work)
+            guard mailbox.work.count == 1 else { return false }
+            // Under the lock: once the loop has ceased to wait, nobody writes to a descriptor that it may close.
+            if mailbox.isLoopWaiting { poller.wake() }
+            return !mailbox.isLoopWaiting
         }
-        if isFirst { queue.async { @Sendable in self.openMailbox() } }
+        if needsTurn { queue.async { @Sendable in self.openMailbox() } }
     }
 
     private func openMailbox() {
         enter()
-        let received = mailbox.withLock { waiting in
-            let received = waiting
-            waiting = []
-            return received
-        }
-        if localWork.isEmpty { localWork = received } else { localWork.append(contentsOf: received) }
+        takeMail()
         leave()
+    }
+
+    private func takeMail() {
+        let received = mailbox.withLock { $0.takeWork() }
+        if localWork.isEmpty { localWork = received } else { localWork.append(contentsOf: received) }
     }
 
     // MARK: Turns
@@ -141,15 +162,22 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     private func turn() {
         enter()
-        turnCount += 1
-        var rounds = 0
-        while rounds < Self.roundsPerTurn, !isShutDown {
-            let count = poller.poll()
-            for index in 0..<count { dispatch(index) }
+        let end = ticks + Self.turnTime
+        var count = poller.poll()
+        while !isShutDown {
+            if dispatchAll(count) { turnCount += 1 }
+            takeMail()
             finish()
-            rounds += 1
-            // A short batch: what came meanwhile wakes the source again.
-            if count < Self.busyBatch { break }
+            ticks = elapsed
+            // What is left over goes on in a turn of its own. After a shutdown nothing wakes the loop but its queue.
+            guard !willResume, !isShutDown, ticks < end else { break }
+            // A full batch: there may be more.
+            count = count >= Self.busyBatch ? poller.poll() : 0
+            if count == 0 {
+                guard let waited = waitForEvents() else { break }
+                count = waited
+            }
+            ticks = elapsed
         }
         leave()
     }
@@ -157,13 +185,36 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// With fewer events than this in a round, another round would mostly find nothing.
     private static let busyBatch = 8
 
-    private func dispatch(_ index: Int) {
-        guard let (owner, events) = poller.event(index) else { return }
-        switch owner {
-        case .connection(let connection): connection.ready(events)
-        case .listener(let listener): listener.ready()
-        case .watch(let watch): watch.ready(events)
+    /// Waits a moment on this thread. Returns the number of events, 0 when there is mail; nil when nothing came, or a timer is due.
+    private func waitForEvents() -> Int? {
+        if let due = timers.firstDue, due <= ticks + Int64(Self.linger) * 1_000_000 { return nil }
+        let mayWait = mailbox.withLock { mailbox in
+            mailbox.isLoopWaiting = mailbox.work.isEmpty
+            return mailbox.isLoopWaiting
         }
+        guard mayWait else { return 0 }
+        let count = poller.poll(milliseconds: Self.linger)
+        let hasMail = mailbox.withLock { mailbox in
+            mailbox.isLoopWaiting = false
+            return !mailbox.work.isEmpty
+        }
+        return count > 0 || hasMail ? count : nil
+    }
+
+    /// Returns whether one of the events was for somebody.
+    @discardableResult
+    private func dispatchAll(_ count: Int) -> Bool {
+        var hasOwner = false
+        for index in 0..<count {
+            guard let (owner, events) = poller.event(index) else { continue }
+            hasOwner = true
+            switch owner {
+            case .connection(let connection): connection.ready(events)
+            case .listener(let listener): listener.ready()
+            case .watch(let watch): watch.ready(events)
+            }
+        }
+        return hasOwner
     }
 
     /// Runs the work that has come up, sends what was written, and tells what has to be told, until nothing is left or the bound is reached.
@@ -197,9 +248,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     private func resumeWork() {
         enter()
         willResume = false
-        if !isShutDown {
-            for index in 0..<poller.poll() { dispatch(index) }
-        }
+        if !isShutDown { dispatchAll(poller.poll()) }
         leave()
     }
 

@@ -52,6 +52,38 @@ public final class IOPool: Sendable {
         return try result.get()
     }
 
+    /// Runs all pieces, as many at once as there are threads, and returns what they return, in their order.
+    nonisolated(nonsending) public func runAll<T: Sendable>(_ pieces: [@Sendable () -> T]) async -> [T] {
+        guard !pieces.isEmpty else { return [] }
+        let results = Results<T>(count: pieces.count)
+        await withUnsafeContinuation { continuation in
+            for (number, piece) in pieces.enumerated() {
+                _ = add(maximumBacklog: .max) {
+                    if results.take(piece(), number) { continuation.resume() }
+                }
+            }
+        }
+        return results.all
+    }
+
+    /// What the pieces of one `runAll` have returned so far.
+    private final class Results<T: Sendable>: Sendable {
+        private let state: Mutex<(results: [T?], missing: Int)>
+
+        init(count: Int) { state = Mutex((Array(repeating: nil, count: count), count)) }
+
+        /// True for the last one.
+        func take(_ result: T, _ number: Int) -> Bool {
+            state.withLock { state in
+                state.results[number] = result
+                state.missing -= 1
+                return state.missing == 0
+            }
+        }
+
+        var all: [T] { state.withLock { $0.results.compactMap(\.self) } }
+    }
+
     /// Has `work` run and does not wait for it.
     ///
     /// - Returns: false when `maximumBacklog` pieces wait already; the work was not taken.

@@ -19,8 +19,12 @@ final class Poller {
 
     /// Events fetched by one call; more wait for the next round.
     static let batch = 256
+    /// The token of `wakeup`, which no slot has.
+    private static let wakeupToken = UInt64.max
 
     let descriptor: CInt
+    /// An eventfd(2) in the set, to end a wait from another thread.
+    let wakeup: CInt
     private let events: UnsafeMutablePointer<epoll_event>
     private var slots: [Slot] = []
     private var freeSlots: [UInt32] = []
@@ -28,11 +32,18 @@ final class Poller {
     init() throws(SocketError) {
         descriptor = epoll_create1(CInt(EPOLL_CLOEXEC))
         guard descriptor >= 0 else { throw .system(operation: "epoll_create1", code: errno) }
+        wakeup = clinux_eventfd()
+        guard wakeup >= 0, clinux_epoll_set(descriptor, EPOLL_CTL_ADD, wakeup, PollEvents.readable, Self.wakeupToken) == 0 else {
+            let code = errno
+            if wakeup >= 0 { close(wakeup) }
+            close(descriptor)
+            throw .system(operation: "eventfd", code: code)
+        }
         events = .allocate(capacity: Self.batch)
         events.initialize(repeating: epoll_event(), count: Self.batch)
     }
 
-    /// The descriptor is closed by whoever watches it, after the watching has ended.
+    /// The descriptors are closed by whoever watches the set, after the watching has ended.
     deinit {
         events.deallocate()
     }
@@ -80,14 +91,21 @@ final class Poller {
         freeSlots.append(UInt32(slot))
     }
 
-    /// Fetches what is ready now, at most a batch, and returns how many events that is.
-    func poll() -> Int {
-        max(0, Int(clinux_epoll_poll(descriptor, events, CInt(Self.batch))))
+    /// Fetches what is ready, at most a batch, and returns how many events that is. When nothing is, it waits so long for something.
+    func poll(milliseconds: CInt = 0) -> Int {
+        max(0, Int(clinux_epoll_poll(descriptor, events, CInt(Self.batch), milliseconds)))
     }
+
+    /// Ends a wait. From any thread, as long as the descriptors are open.
+    func wake() { clinux_eventfd_raise(wakeup) }
 
     /// The event of the last `poll`, if what it is for is still there.
     func event(_ index: Int) -> (owner: Owner, events: UInt32)? {
         let token = clinux_event_token(events + index)
+        if token == Self.wakeupToken {
+            clinux_eventfd_clear(wakeup)
+            return nil
+        }
         let slot = slots[Int(token & 0xffff_ffff)]
         guard slot.generation == UInt32(token >> 32), let owner = slot.owner else { return nil }
         return (owner, events[index].events)

@@ -70,4 +70,11 @@ public struct RelayDomainDifference: Sendable, Equatable {
     public var changed: [DomainName]
     public var removed: [DomainName]
     public var unchanged: Int
+
+    public init(added: [DomainName], changed: [DomainName], removed: [DomainName], unchanged: Int) {
+        self.added = added
+        self.changed = changed
+        self.removed = removed
+        self.unchanged = unchanged
+    }
 }

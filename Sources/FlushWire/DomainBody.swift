@@ -17,7 +17,7 @@ extension DomainSummary {
         if let ageBuckets {
             json.name("age_buckets")
             json.object { json in
-                for (bucket, name) in zip(ageBuckets, Self.bucketNames) { json.field(name, bucket) }
+                for (bucket, name) in zip(ageBuckets, DomainDetail.ageBucketNames) { json.field(name, bucket) }
             }
         }
         json.field("last_reason", lastReason)
@@ -32,11 +32,11 @@ extension DomainSummary {
             json.value(nil)
         }
     }
-
-    /// The names of `DomainDetail.ageBucketMinutes` and of the bucket beyond.
-    private static let bucketNames: [StaticString] = ["5m", "10m", "20m", "40m", "80m", "160m", "320m", "640m", "1280m", "1280m+"]
 }
 
 extension DomainDetail {
+    /// The names of `ageBucketMinutes` and of the bucket beyond.
+    public static let ageBucketNames: [StaticString] = ["5m", "10m", "20m", "40m", "80m", "160m", "320m", "640m", "1280m", "1280m+"]
+
     public func write(to writer: inout JSONWriter) { writer.object { summary.writeMembers(to: &$0, ageBuckets: ageBuckets) } }
 }

@@ -44,7 +44,12 @@ extension MessageDescription {
 }
 
 extension MessagePlace {
-    fileprivate var wireName: String {
+    init?(wireName: String) {
+        guard let place = [Self.deferred, .inDelivery, .held].first(where: { $0.wireName == wireName }) else { return nil }
+        self = place
+    }
+
+    public var wireName: String {
         switch self {
         case .deferred: "deferred"
         case .inDelivery: "in_delivery"

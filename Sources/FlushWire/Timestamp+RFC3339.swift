@@ -20,6 +20,43 @@ extension Timestamp {
         return fraction == 0 ? "\(date)T\(time)Z" : "\(date)T\(time).\(padded(fraction, 6))Z"
     }
 
+    /// Reads what `rfc3339` writes: UTC with a `Z`, and at most six digits after the second. Nil for anything else.
+    public init?(rfc3339 text: String) {
+        var parts = text.utf8[...]
+        func number(_ width: ClosedRange<Int>) -> Int64? {
+            let digits = parts.prefix { (0x30...0x39).contains($0) }
+            guard width.contains(digits.count) else { return nil }
+            parts = parts.dropFirst(digits.count)
+            return Int64(String(decoding: digits, as: UTF8.self))
+        }
+        func mark(_ scalar: Unicode.Scalar) -> Bool { parts.popFirst() == UInt8(ascii: scalar) }
+        // A few years before our era and some after the four digits are possible in a `Timestamp`, and in nobody's queue.
+        guard let year = number(4...4), mark("-"), let month = number(2...2), mark("-"), let day = number(2...2), mark("T"),
+            let hour = number(2...2), mark(":"), let minute = number(2...2), mark(":"), let second = number(2...2),
+            (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 60
+        else { return nil }
+        var fraction: Int64 = 0
+        if parts.first == UInt8(ascii: ".") {
+            _ = parts.popFirst()
+            let width = parts.count
+            guard let digits = number(1...6) else { return nil }
+            fraction = (width - parts.count..<6).reduce(digits) { number, _ in number * 10 }
+        }
+        guard mark("Z"), parts.isEmpty else { return nil }
+        let days = Self.daysSinceEpoch(year, month, day)
+        guard Self.civilDate(daysSinceEpoch: days) == (year, month, day) else { return nil }
+        self.init(microseconds: (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + fraction)
+    }
+
+    /// The reverse of `civilDate`.
+    private static func daysSinceEpoch(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
+        let shiftedYear = month <= 2 ? year - 1 : year
+        let era = (shiftedYear >= 0 ? shiftedYear : shiftedYear - 399) / 400
+        let yearOfEra = shiftedYear - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
     /// The Gregorian date, counted in eras of 400 years that begin on the first of March, so that the leap day ends a year.
     private static func civilDate(daysSinceEpoch: Int64) -> (year: Int64, month: Int64, day: Int64) {
         let shifted = daysSinceEpoch + 719_468

@@ -12,153 +12,168 @@ extension PostfixQueue {
         var release: UInt64?
         /// The moves show that an attempt has ended.
         var hasEnded: Bool
-        /// The last move was out of a folder: if it is in none now, it has left for good.
-        var mayHaveLeft: Bool
+        /// What happened last.
+        var last: QueueWatch.Step?
         /// Moves may be missing: what the look finds is all there is to go by.
         var isUnsure: Bool
-        /// Where in the mail log the release's outcomes begin.
-        var logNumber: Int?
+        /// Where in the mail log the attempt's outcomes begin.
+        var logNumber: Int
+
+        /// The look has found what no move has told yet: there will be news of it.
+        func isBehind(_ folder: QueueFolder) -> Bool {
+            guard !isUnsure, case .entered(let last) = last else { return false }
+            return last != folder
+        }
     }
 
     /// Looks at every message with news and tells what it is now.
     func takeNews() async {
         while phase == .running {
-            await waitForJobs()
+            await beginFollowersTurn()
             let batch = watch.take(atMost: Limits.looksPerJob)
-            guard !batch.changes.isEmpty || batch.hasOverflowed else { return }
             // All before the look: what is released from here on has news of its own.
             let expected = batch.changes.map { expect($0.id, $0.change) }
+            endFollowersTurn()
+            guard !expected.isEmpty || batch.hasOverflowed else { return told(upTo: batch.number) }
+            let onTheirWay = expected.filter { isOnItsWay($0) }
+            let unknown = expected.filter { !isOnItsWay($0) }
+            for expectation in onTheirWay { await tellOnItsWay(expectation.id) }
             let looks = await pool.run { [directory, log] in
-                let looks = expected.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
+                let looks = unknown.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
                 // After the looks: what made a message leave was logged before it left.
                 log?.refresh()
-                return zip(expected, looks).map { expectation, look in
-                    (look, expectation.logNumber.flatMap { log?.outcomes(of: expectation.id, after: $0) } ?? [:])
-                }
+                return zip(unknown, looks).map { ($1, log?.account(of: $0.id, after: $0.logNumber) ?? MailLog.Account()) }
             }
-            for (expectation, (look, logged)) in zip(expected, looks) { await tell(expectation, look, logged) }
+            for (expectation, (look, account)) in zip(unknown, looks) { await tell(expectation, look, account) }
             if batch.hasOverflowed {
-                await channel.send(.rescanNeeded)
+                await channel.sendWaiting(.rescanNeeded)
                 // The ends of their attempts may be among what was lost.
                 watch.mark(Array(releases.keys))
             }
+            told(upTo: batch.number)
         }
     }
 
     /// Goes through the moves, in their order.
     private func expect(_ id: QueueID, _ change: QueueWatch.Change) -> Expectation {
+        let steps = change.steps
+        // From `deferred` to `incoming` nothing goes but by us: new mail comes from elsewhere, and qmgr(8) takes it to `active`. What
+        // came before belongs to an older attempt.
+        let ownMove = steps.indices.dropFirst().last { steps[$0] == .entered(.incoming) && steps[$0 - 1] == .left(.deferred) }
         var hasEnded = false
-        var isOwnAttempt = false
-        for step in change.steps {
-            switch step {
-            case .left(.active): isOwnAttempt = true
-            case .left: break
-            case .entered(let folder):
-                switch (folder, releases[id]?.phase) {
-                // Our own rename; what came before it belongs to an older attempt.
-                case (.incoming, .moving): releases[id]?.phase = .away
-                case (.deferred, .away), (.hold, .away): hasEnded = true
-                case (.deferred, nil): hasEnded = hasEnded || isOwnAttempt
-                default: break
-                }
-                isOwnAttempt = false
+        for (index, step) in steps.enumerated() {
+            guard case .entered(let folder) = step else { continue }
+            switch (folder, releases[id]?.phase) {
+            case (.incoming, .moving) where index == ownMove: releases[id]?.phase = .away
+            case (.deferred, .away), (.hold, .away): hasEnded = true
+            case (.deferred, nil) where index > 0 && steps[index - 1] == .left(.active): hasEnded = true
+            default: break
             }
         }
-        var mayHaveLeft = false
-        if case .left = change.steps.last { mayHaveLeft = true }
         let release = releases[id]
         return Expectation(
-            id: id, release: release?.number, hasEnded: hasEnded, mayHaveLeft: mayHaveLeft, isUnsure: change.isUnsure,
-            logNumber: release?.logNumber)
+            id: id, release: release?.number, hasEnded: hasEnded, last: steps.last, isUnsure: change.isUnsure, logNumber: release?.logNumber ?? 0)
     }
 
-    private func tell(_ expectation: Expectation, _ look: QueueDirectory.Look, _ logged: [String: MailLogLine]) async {
-        let id = expectation.id
-        // The look is older than a release that was made since.
-        let release = releases[id].flatMap { $0.number == expectation.release ? $0 : nil }
+    /// Whether this is a release's message that has gone on towards its delivery and no further: what it is was read at its release.
+    private func isOnItsWay(_ expectation: Expectation) -> Bool {
+        guard !expectation.isUnsure, !expectation.hasEnded, case .entered(let folder) = expectation.last, folder.place == .inDelivery,
+            awaitedByLog[expectation.id] == nil, let release = release(of: expectation), release.phase == .away
+        else { return false }
+        return release.isTold || release.message != nil
+    }
+
+    private func tellOnItsWay(_ id: QueueID) async {
+        recentlyLeft.forget(id)
+        guard let message = releases[id]?.message else { return }
+        await tellDelivery(id, message)
+    }
+
+    private func tell(_ expectation: Expectation, _ look: QueueDirectory.Look, _ account: MailLog.Account) async {
         switch look {
-        case .found(let folder, let pending, let reasons):
-            let message = pending.message(id, in: folder)
-            recentlyLeft.forget(id)
-            // A look may be ahead of the moves that were told; what it sees before them is not counted twice.
-            let endWasMissed = expectation.isUnsure && release != nil && folder.place != .inDelivery
-            guard expectation.hasEnded || endWasMissed else {
-                if release != nil, folder.place == .inDelivery {
-                    if release?.isTold == true { return }
-                    releases[id]?.isTold = true
-                }
-                return await channel.send(.queued(message))
-            }
-            await tellRelease(release, id)
-            await channel.send(
-                .attempted(
-                    DeliveryAttempt(
-                        id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons, logged),
-                        siteAnswered: reasons.entries.contains(where: \.isReply))))
-        case .gone:
-            guard expectation.mayHaveLeft || expectation.isUnsure || expectation.hasEnded else { return }
-            guard release != nil else {
-                // Gone by a release that has news of its own, or told already.
-                if releases[id] == nil, recentlyLeft.insert(id) { await channel.send(.left(id)) }
+        case .found(let folder, let pending, let reasons): await tellFound(expectation, folder, pending, reasons, account)
+        case .gone: await tellGone(expectation, account)
+        case .unreadable(let why):
+            awaitedByLog[expectation.id] = nil
+            logger.debug("a queue file was left out", metadata: ["id": "\(expectation.id)", "failure": "\(why)"])
+        }
+    }
+
+    /// The release that the news is of; nil also when the look is older than the release.
+    private func release(of expectation: Expectation) -> OpenRelease? {
+        releases[expectation.id].flatMap { $0.number == expectation.release ? $0 : nil }
+    }
+
+    private func tellFound(
+        _ expectation: Expectation, _ folder: QueueFolder, _ pending: PendingDomains, _ reasons: DeferLog, _ account: MailLog.Account
+    ) async {
+        let id = expectation.id
+        let message = pending.message(id, in: folder)
+        let release = release(of: expectation)
+        recentlyLeft.forget(id)
+        let isBack = folder.place != .inDelivery
+        let endWasMissed = expectation.isUnsure && release != nil && isBack
+        guard expectation.hasEnded || endWasMissed || awaitedByLog[id]?.hasEnded == true else {
+            awaitedByLog[id] = nil
+            if expectation.isBehind(folder) { return }
+            guard release != nil, !isBack else { return await channel.sendWaiting(.queued(message)) }
+            // Its coming may be among the moves that were lost.
+            releases[id]?.phase = .away
+            return await tellDelivery(id, message)
+        }
+        let finished = (release?.recipients ?? 0) - pending.recipients
+        if account.outcomes.count < finished, waitsForLog(id, hasEnded: true) { return }
+        await tellRelease(release, id)
+        await tellAttempt(
+            DeliveryAttempt(
+                id: id, flush: release?.flush, remaining: message, outcomes: outcomes(pending, reasons, account),
+                siteAnswered: siteAnswered(reasons, release)), account)
+    }
+
+    private func tellGone(_ expectation: Expectation, _ account: MailLog.Account) async {
+        let id = expectation.id
+        let earlier = awaitedByLog[id]
+        let lastMove = expectation.last
+        // It has moved on: there will be news of it.
+        if case .entered = lastMove, !expectation.isUnsure, !expectation.hasEnded, earlier == nil { return }
+        guard let release = release(of: expectation) else {
+            // Gone by a release that has news of its own, or told already.
+            guard releases[id] == nil else {
+                awaitedByLog[id] = nil
                 return
             }
-            if mustWaitForLog(id, logged) { return }
-            _ = recentlyLeft.insert(id)
-            await tellRelease(release, id)
-            await channel.send(
-                .attempted(DeliveryAttempt(id: id, flush: release?.flush, remaining: nil, outcomes: outcomes(nil, DeferLog([]), logged))))
-        case .unreadable(let why):
-            logger.debug("a queue file was left out", metadata: ["id": "\(id)", "failure": "\(why)"])
+            // Postfix removes a message where it tries it. Only the log can tell whether it was tried.
+            let wasTried = lastMove == .left(.active) || earlier != nil
+            if wasTried, !account.isRemoved, waitsForLog(id, hasEnded: false) { return }
+            awaitedByLog[id] = nil
+            guard recentlyLeft.insert(id) else { return }
+            guard wasTried, !account.outcomes.isEmpty else { return await channel.sendWaiting(.left(id)) }
+            return await tellAttempt(DeliveryAttempt(id: id, remaining: nil, outcomes: outcomes(nil, DeferLog([]), account)), account)
         }
+        if !account.isRemoved, account.outcomes.count < release.recipients, waitsForLog(id, hasEnded: false) { return }
+        _ = recentlyLeft.insert(id)
+        await tellRelease(release, id)
+        await tellAttempt(DeliveryAttempt(id: id, flush: release.flush, remaining: nil, outcomes: outcomes(nil, DeferLog([]), account)), account)
+    }
+
+    /// The release's message is in delivery.
+    private func tellDelivery(_ id: QueueID, _ message: QueuedMessage) async {
+        guard releases[id]?.isTold == false else { return }
+        releases[id]?.isTold = true
+        releases[id]?.message = nil
+        await channel.sendWaiting(.queued(message))
     }
 
     /// The attempt of this release has ended. It may have been too short for anybody to see the message in delivery.
     private func tellRelease(_ release: OpenRelease?, _ id: QueueID) async {
         guard let release else { return }
         releases[id] = nil
-        if !release.isTold, let message = release.message { await channel.send(.queued(message)) }
+        if !release.isTold, let message = release.message { await channel.sendWaiting(.queued(message)) }
     }
 
-    // MARK: Outcomes
-
-    /// Whether the log has still to tell of a recipient of a message that has left; then it is looked at again soon.
-    private func mustWaitForLog(_ id: QueueID, _ logged: [String: MailLogLine]) -> Bool {
-        guard log != nil, let release = releases[id] else { return false }
-        guard logged.values.count(where: { $0.status != .deferred }) < release.recipients else { return false }
-        let gone = release.gone ?? loop.now
-        releases[id]?.gone = gone
-        guard loop.now - gone < Limits.logPatience else { return false }
-        let watch = watch
-        loop.schedule(after: Limits.logCheck) { watch.mark([id]) }
-        return true
-    }
-
-    /// The disk tells who is still pending, and the log of the others.
-    private func outcomes(_ pending: PendingDomains?, _ deferred: DeferLog, _ logged: [String: MailLogLine]) -> [DomainOutcome] {
-        var rows: [DomainName: DomainOutcome] = [:]
-        var order: [DomainName] = []
-        func change(_ domain: DomainName, _ body: (inout DomainOutcome) -> Void) {
-            if rows[domain] == nil { order.append(domain) }
-            body(&rows[domain, default: DomainOutcome(domain: domain)])
-        }
-        if let pending {
-            for (domain, count) in zip(pending.domains, pending.counts) { change(domain) { $0.deferred = count } }
-        }
-        for (recipient, line) in logged {
-            guard let domain = directory.names.domain(ofAddress: recipient) else { continue }
-            switch line.status {
-            case .sent: change(domain) { $0.delivered += 1 }
-            case .bounced:
-                change(domain) {
-                    $0.bounced += 1
-                    $0.reason = line.text
-                }
-            case .deferred: break
-            }
-        }
-        for entry in deferred.entries {
-            if let domain = directory.names.domain(ofAddress: entry.recipient), rows[domain] != nil { rows[domain]?.reason = entry.reason }
-        }
-        return order.compactMap { rows[$0] }
+    private func tellAttempt(_ attempt: DeliveryAttempt, _ account: MailLog.Account) async {
+        awaitedByLog[attempt.id] = nil
+        log?.told(attempt.id, account)
+        await channel.sendWaiting(.attempted(attempt))
     }
 }

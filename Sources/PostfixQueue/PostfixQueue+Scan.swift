@@ -16,6 +16,9 @@ extension PostfixQueue {
         } catch {
             throw .unavailable("the queue below \(layout.queueDirectory) cannot be read: \(error)")
         }
+        // What has moved from one side of the scan to the other is in no page: the caller shall have heard of that before it
+        // takes the scan's word for it.
+        await waitUntilTold(await pool.run { [watch] in watch.drain() })
         // The end of an attempt that no event told, if there is one, shows at a look.
         watch.mark(releases.filter { loop.now - $0.value.since > Limits.movesPatience }.map(\.key))
     }
@@ -54,7 +57,33 @@ extension PostfixQueue {
         }
     }
 
+    private func waitUntilTold(_ number: UInt64) async {
+        guard toldNumber < number, phase == .running else { return }
+        let timer = loop.schedule(after: Limits.scanPatience) { self.wakeScans { $0 <= number } }
+        await withCheckedContinuation { waiter in
+            // Asked again, as in `beginFollowersTurn`.
+            guard toldNumber < number, phase == .running else { return waiter.resume() }
+            tellWaiters.append((number: number, continuation: waiter))
+        }
+        timer.cancel()
+    }
+
+    /// The news up to here has been told.
+    func told(upTo number: UInt64) {
+        toldNumber = max(toldNumber, number)
+        wakeScans { $0 <= number }
+    }
+
+    func wakeScans(where isMeant: (UInt64) -> Bool) {
+        let ready = tellWaiters.filter { isMeant($0.number) }
+        tellWaiters.removeAll { isMeant($0.number) }
+        for waiter in ready { waiter.continuation.resume() }
+    }
+
     public func describe(_ ids: [QueueID]) async throws(MailQueueError) -> [MessageDescription] {
-        await pool.run { [directory] in ids.compactMap { directory.describe($0) } }
+        await pool.run { [directory, log] in
+            log?.refresh()
+            return ids.compactMap { id in directory.describe(id, logged: log?.account(of: id).outcomes ?? [:]) }
+        }
     }
 }

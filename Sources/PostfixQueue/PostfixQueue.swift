@@ -20,17 +20,27 @@ public actor PostfixQueue: MailQueue {
         /// Moves of one message come in bursts; what comes within this time is looked at once.
         static let settling: Duration = .milliseconds(10)
         /// Messages looked at in one piece of disk work.
-        static let looksPerJob = 250
+        static let looksPerJob = 100
         static let releasesPerJob = 100
+        /// What one of several threads is given at least.
+        static let releasesAtLeast = 20
         /// More than move between two looks.
         static let recentlyLeft = 10_000
         /// Moves of a release that is older than this have been told, or were missed.
         static let movesPatience: Duration = .seconds(1)
+        /// Events that wait for the core; about a megabyte. Then telling waits, and news is kept by message.
+        static let waitingEvents = 4_096
         /// How long the queue manager's last answer is good for.
         static let managerCheck: Duration = .seconds(1)
+        /// It takes requests between two messages; one that does not in this time is stuck.
+        static let managerPatience: Duration = .seconds(2)
         /// The log may be behind the queue by so much; later, how a message left stays unknown.
         static let logPatience: Duration = .seconds(1)
         static let logCheck: Duration = .milliseconds(50)
+        /// Messages that wait for the log at once. Others are told without it.
+        static let waitingForLog = 10_000
+        /// At most this long does a scan wait until the moves during it have been told.
+        static let scanPatience: Duration = .seconds(2)
     }
 
     /// A release whose attempt has not ended.
@@ -38,9 +48,10 @@ public actor PostfixQueue: MailQueue {
         enum Phase { case moving, away }
         var number: UInt64
         var flush: FlushID?
+        var selector: FlushSelector
         var since: ContinuousClock.Instant
         var phase = Phase.moving
-        /// What was moved; nil until the rename was done.
+        /// What was moved; nil until the rename was done, and when the core knows.
         var message: QueuedMessage?
         /// The core knows that it is in delivery.
         var isTold = false
@@ -48,11 +59,16 @@ public actor PostfixQueue: MailQueue {
         var recipients = 0
         /// Outcomes in the mail log up to this number are of older attempts.
         var logNumber = 0
-        /// When it was found gone without the log's telling how.
-        var gone: ContinuousClock.Instant?
     }
 
-    enum Phase { case opened, running, stopped }
+    /// A message whose attempt has ended, and the log has not told all of it.
+    struct AwaitedByLog {
+        var since: ContinuousClock.Instant
+        /// It came back; otherwise it has left.
+        var hasEnded: Bool
+    }
+
+    enum Phase { case opened, starting, running, stopped }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     public nonisolated var events: AsyncStream<QueueEvent> { channel.stream }
@@ -65,7 +81,7 @@ public actor PostfixQueue: MailQueue {
     nonisolated let time: any TimeSource
     nonisolated let logger: Logger
     nonisolated let log: MailLog?
-    nonisolated let channel = EventChannel()
+    nonisolated let channel: EventBuffer
     nonisolated let watch: QueueWatch
     private nonisolated let news: AsyncStream<Void>
 
@@ -77,8 +93,20 @@ public actor PostfixQueue: MailQueue {
     /// Pieces of disk work that release messages at this moment, and the follower of news when it waits for their end.
     var jobsUnderWay = 0
     var jobWaiter: CheckedContinuation<Void, Never>?
-    var managerProblem: String?
-    var managerChecked: ContinuousClock.Instant?
+    /// The follower's turn; releases that come meanwhile.
+    var isFollowersTurn = false
+    var waitingReleases: [CheckedContinuation<Void, Never>] = []
+    var awaitedByLog: [QueueID: AwaitedByLog] = [:]
+    var isLogCheckDue = false
+    var checkedLogNumber = 0
+    /// News up to this number has been told, and who waits for that.
+    var toldNumber: UInt64 = 0
+    var tellWaiters: [(number: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
+    /// The flush of everything that has had all dead destinations forgotten.
+    var lastForgetting: FlushID?
+    private var managerProblem: String?
+    private var managerChecked: ContinuousClock.Instant?
+    private var managerCheck: Task<Void, Never>?
     private var follower: Task<Void, Never>?
 
     /// - Parameters:
@@ -87,6 +115,14 @@ public actor PostfixQueue: MailQueue {
     public init(
         layout: QueueLayout, mailLog: String? = nil, loop: EventLoop, pool: IOPool, time: any TimeSource, logger: Logger
     ) {
+        self.init(layout: layout, mailLog: mailLog, loop: loop, pool: pool, time: time, logger: logger, backlog: nil)
+    }
+
+    /// - Parameter backlog: events that wait, and messages whose news waits behind them, where a test wants fewer.
+    init(
+        layout: QueueLayout, mailLog: String?, loop: EventLoop, pool: IOPool, time: any TimeSource, logger: Logger, backlog: Int?
+    ) {
+        channel = EventBuffer(limit: backlog ?? Limits.waitingEvents)
         log = mailLog.map { MailLog(path: $0, logger: logger) }
         self.layout = layout
         self.loop = loop
@@ -97,17 +133,20 @@ public actor PostfixQueue: MailQueue {
         manager = QueueManager(queueDirectory: layout.queueDirectory)
         let (news, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.news = news
-        watch = QueueWatch(directory, logger: logger) { continuation.yield() }
+        watch = QueueWatch(directory, logger: logger, limit: backlog ?? QueueWatch.maximumMessages) { continuation.yield() }
     }
 
     /// Begins to follow the queue. A Postfix that is stopped is no error; a queue directory that cannot be read is one.
     public func start() async throws(MailQueueError) {
         guard phase == .opened else { return }
+        phase = .starting
         do throws(QueueFileError) {
             try await pool.run { [watch] () throws(QueueFileError) in try watch.start() }
         } catch {
+            phase = .opened
             throw .unavailable("the queue below \(layout.queueDirectory) cannot be followed: \(error)")
         }
+        guard phase == .starting else { return await pool.run { [watch] in watch.stop() } }
         phase = .running
         follower = Task { [news] in
             for await _ in news {
@@ -120,10 +159,12 @@ public actor PostfixQueue: MailQueue {
 
     /// Stops following; the events end. What was released stays released.
     public func stop() async {
-        guard phase == .running else { return }
+        guard phase == .running || phase == .starting else { return }
         phase = .stopped
         follower?.cancel()
         channel.end()
+        wakeScans { _ in true }
+        await follower?.value
         await pool.run { [watch] in watch.stop() }
     }
 
@@ -131,24 +172,38 @@ public actor PostfixQueue: MailQueue {
         throw .unsupported("Postfix's own tool removes messages: postsuper -d \(id)")
     }
 
-    /// The queue manager cannot be reached: what is released would stay where it is put. It is asked at most once a second.
+    /// The queue manager cannot be reached, or does not answer: what is released would stay where it is put. It is asked at most once a second.
     public func trouble() async -> String? {
-        if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
-        await trigger()
+        guard phase == .running else { return "the queue is not being followed" }
+        if managerCheck == nil {
+            if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
+            managerCheck = Task {
+                note(await pool.run { [manager] in manager.problem(waiting: Limits.managerPatience) })
+                managerChecked = loop.now
+                managerCheck = nil
+            }
+        }
+        await managerCheck?.value
         return managerProblem
     }
 
-    /// Has the queue manager look at `incoming`.
-    func trigger() async {
-        let before = managerProblem
-        managerProblem = await pool.run { [manager] () -> String? in
-            do throws(QueueManager.Unreachable) { try manager.trigger([.scanIncoming]) } catch { return error.description }
+    /// Has the queue manager look at `incoming`, and does not wait for that.
+    func trigger(_ commands: [QueueManager.Command]) async {
+        let problem = await pool.run { [manager] () -> String? in
+            do throws(QueueManager.Unreachable) { try manager.trigger(commands) } catch { return error.description }
             return nil
         }
+        // That it was sent does not show that anybody reads it.
+        guard let problem else { return }
+        note(problem)
         managerChecked = loop.now
-        guard managerProblem != before else { return }
-        if let managerProblem {
-            logger.warning("the queue manager", metadata: ["problem": "\(managerProblem)"])
+    }
+
+    private func note(_ problem: String?) {
+        guard problem != managerProblem else { return }
+        managerProblem = problem
+        if let problem {
+            logger.warning("the queue manager", metadata: ["problem": "\(problem)"])
         } else {
             logger.notice("the queue manager answers again")
         }

@@ -27,7 +27,7 @@ public final class BlockingClient: @unchecked Sendable {
     ///   - patience: in seconds.
     ///   - sendBuffer: the kernel's, in bytes; small ones do not hide who holds up whom. Set before connecting, like `receiveBuffer`.
     public init(
-        to address: SocketAddress, patience: Int = 20, sendBuffer: CInt? = nil, receiveBuffer: CInt? = nil
+        to address: SocketAddress, patience: Int = 30, sendBuffer: CInt? = nil, receiveBuffer: CInt? = nil
     ) throws(ClientError) {
         patienceMilliseconds = CInt(patience) * 1_000
         let family =
@@ -84,6 +84,11 @@ public final class BlockingClient: @unchecked Sendable {
         let count = poll(&entry, 1, milliseconds)
         guard count >= 0 else { throw ClientError("poll", code: errno) }
         return count > 0
+    }
+
+    /// Lets time pass without reading; for a client that is slow on purpose.
+    public func rest(milliseconds: CInt) throws(ClientError) {
+        guard poll(nil, 0, milliseconds) >= 0 else { throw ClientError("poll", code: errno) }
     }
 
     /// Says that nothing more will be sent.

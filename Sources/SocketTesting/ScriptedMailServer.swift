@@ -82,9 +82,10 @@ public final class ScriptedMailServer: @unchecked Sendable {
 
     fileprivate func note<Result: Sendable>(_ change: (inout Witness) -> Result) -> Result { witness.withLock { change(&$0) } }
 
-    /// Waits, at most some seconds, until what the server saw is so.
+    /// Waits, at most half a minute, until what the server saw is so.
     public func sees(_ condition: (Witness) -> Bool) async -> Bool {
-        for _ in 0..<500 {
+        let end = ContinuousClock.now + .seconds(30)
+        while ContinuousClock.now < end {
             if condition(seen) { return true }
             try? await Task.sleep(for: .milliseconds(10))
         }

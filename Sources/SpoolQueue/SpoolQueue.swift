@@ -111,7 +111,11 @@ public actor SpoolQueue: MailQueue {
                 await time.sleep(for: limit)
                 if !Task.isCancelled { giveUpWaiting() }
             }
-            await withCheckedContinuation { idleWaiters.append($0) }
+            await withCheckedContinuation { waiter in
+                // Asked again: the last one may have ended on the way here.
+                guard !transmissions.isEmpty else { return waiter.resume() }
+                idleWaiters.append(waiter)
+            }
             timer.cancel()
         }
         phase = .stopped

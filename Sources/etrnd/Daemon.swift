@@ -31,12 +31,15 @@ struct Daemon {
 
         let directory = settings.text("state_directory")
         let pool = IOPool(label: "etrnd.disk", width: Self.diskThreads)
+        // It looks around before anything is made: by the wrong user, that would lock out the right one.
+        let postfix = settings.text("queue_engine") == "postfix" ? try await PostfixEngine(settings, loop: loop, pool: pool) : nil
         let database = try await failing(.storage) { () throws(StoreError) in try Database(directory: directory) }
         let logs = try await failing(.storage) { () throws(StoreError) in
             try DestinationLogs(stateDirectory: directory, pool: pool, logger: Logger(label: "flush"))
         }
         let relayDomains = RelayDomainDirectory()
-        let engine = try await makeEngine(relayDomains, loop: loop, pool: pool)
+        let engine: any Engine =
+            if let postfix { postfix } else { try SpoolEngine(settings, policy, relayDomains: relayDomains, loop: loop, pool: pool) }
         for warning in engine.warnings { Console.tell("etrnd: warning: \(warning)") }
         let coreLogger = Logger(label: "flush")
         let core = FlushServer(
@@ -51,7 +54,7 @@ struct Daemon {
         logger.info("started", metadata: ["engine": "\(settings.text("queue_engine"))", "open_files": "\(files)"])
 
         let serviceManager = ServiceManager(environment: Console.environment)
-        let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, engine: engine, warnings: policy.warnings)
+        let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, engine: engine, policy: policy)
         // Deliveries may run already: an address that is taken must not cut them off, or their mail would come again at each start.
         let failure: DaemonError?
         do throws(DaemonError) {
@@ -86,13 +89,6 @@ struct Daemon {
         parameters.refreshTime = settings.duration("fast_flush_refresh_time")
         parameters.purgeTime = settings.duration("fast_flush_purge_time")
         return parameters
-    }
-
-    private func makeEngine(_ relayDomains: RelayDomainDirectory, loop: EventLoop, pool: IOPool) async throws(DaemonError) -> any Engine {
-        switch settings.text("queue_engine") {
-        case "postfix": try await PostfixEngine(settings, loop: loop, pool: pool)
-        default: try SpoolEngine(settings, policy, relayDomains: relayDomains, loop: loop, pool: pool)
-        }
     }
 
     private func failing<T, E: Error>(_ exit: DaemonError.Exit, _ work: () async throws(E) -> T) async throws(DaemonError) -> T {

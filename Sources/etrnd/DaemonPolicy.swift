@@ -1,6 +1,7 @@
 // From settings to what the core decides by: lists read, next hop checked.
 
 import Configuration
+import ETRNGateway
 import FlushCore
 
 /// The parts of the configuration that can still be wrong after each value by itself is right.
@@ -9,6 +10,7 @@ struct DaemonPolicy: Sendable {
     static let maximumListFile = 16 << 20
 
     var flush: FlushPolicy
+    var etrnQueues: ETRNQueues
     var relayhost: NextHop?
     var warnings: [String]
 
@@ -22,6 +24,10 @@ struct DaemonPolicy: Sendable {
         flush = FlushPolicy(
             fastFlushDomains: fast, relayDomains: relay, slowFlush: FlushPolicy.SlowFlush(rawValue: settings.text("slow_flush")) ?? .permit)
         warnings = fast.warnings.map { "fast_flush_domains: \($0)" } + relay.warnings.map { "relay_domains: \($0)" }
+
+        do throws(InvalidETRNQueue) { etrnQueues = try ETRNQueues(settings.list("etrn_queues")) } catch {
+            throw ConfigurationError([settings.problem("etrn_queues", "\(error)")])
+        }
 
         let text = settings.text("relayhost")
         guard !text.isEmpty else { return }

@@ -3,7 +3,6 @@
 import ArgumentParser
 import Configuration
 import FlushCore
-import Glibc
 import Logging
 
 @main
@@ -15,22 +14,22 @@ struct Etrnd: AsyncParsableCommand {
             Runs in the foreground and logs to standard error; SIGTERM and SIGINT stop it gracefully. Parameters are described in \
             etrnd.cf(5); an environment variable ETRND_NAME and -o name=value override the file.
             """,
-        version: Version.text)
+        version: Version.text,
+        subcommands: [DoctorCommand.self])
 
-    @Option(help: "The configuration file. (default: \(Settings.defaultPath), if it is there)")
-    var config: String?
-
-    @Option(name: .short, help: ArgumentHelp("Override a parameter; may be given several times.", valueName: "name=value"))
-    var option: [String] = []
+    @OptionGroup var chosen: ConfigurationOptions
 
     @Flag(help: "Check the configuration, and exit.")
     var checkConfig = false
 
     func run() async throws {
-        let settings = try loadSettings()
-        for warning in settings.warnings { Console.tell("etrnd: warning: \(warning)") }
+        let settings: Settings
         let policy: DaemonPolicy
-        do { policy = try DaemonPolicy(settings) } catch { throw fail(error, .configuration) }
+        do throws(ConfigurationError) {
+            settings = try chosen.settings()
+            for warning in settings.warnings { Console.tell("etrnd: warning: \(warning)") }
+            policy = try DaemonPolicy(settings)
+        } catch { throw fail(error, .configuration) }
         for warning in policy.warnings { Console.tell("etrnd: warning: \(warning)") }
         if checkConfig { return Console.tell("etrnd: the configuration is good") }
 
@@ -44,17 +43,6 @@ struct Etrnd: AsyncParsableCommand {
             try await Daemon(settings, policy).run()
         } catch let error as DaemonError {
             throw fail(error, error.exit)
-        }
-    }
-
-    private func loadSettings() throws -> Settings {
-        do throws(ConfigurationError) {
-            var overrides: [(String, String)] = []
-            for argument in option { overrides.append(try Settings.override(parsing: argument)) }
-            let path = config ?? (access(Settings.defaultPath, F_OK) == 0 ? Settings.defaultPath : nil)
-            return try Settings.load(path: path, environment: Console.environment, overrides: overrides)
-        } catch {
-            throw fail(error, .configuration)
         }
     }
 

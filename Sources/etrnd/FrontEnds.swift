@@ -1,8 +1,9 @@
-// What listens: the HTTP API, and the SMTP intake of an engine that has one.
+// What listens: the HTTP API, and SMTP for ETRN and for the mail of an engine that takes some.
 
 import Configuration
 import ControlAPI
 import DispatchSockets
+import ETRNGateway
 import FlushCore
 import Glibc
 import HTTPServer
@@ -14,27 +15,21 @@ struct FrontEnds: Sendable {
     private let loop: EventLoop
     private let settings: Settings
     private let http: HTTPServer
-    private let smtp: SMTPServer?
+    private let smtp: SMTPServer
     private let hosts: HostNames
 
-    init(loop: EventLoop, settings: Settings, core: FlushServer, engine: any Engine, warnings: [String]) {
+    init(loop: EventLoop, settings: Settings, core: FlushServer, engine: any Engine, policy: DaemonPolicy) {
         self.loop = loop
         self.settings = settings
         let hosts = HostNames(settings.list("http_host_names"))
         self.hosts = hosts
 
         let networks = settings.networks("http_trusted_networks")
-        let access = AccessControl(ownUser: geteuid()) { address in
-            switch address {
-            case .ipv4(let number, _): networks.contains(ipv4: number)
-            case .ipv6(let number, _, _): networks.contains(ipv6: number)
-            case .unix: false
-            }
-        }
+        let access = AccessControl(ownUser: geteuid()) { networks.contains($0) }
         let facts = ControlAPI.Facts(
             version: Version.text, engine: settings.text("queue_engine"),
             parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
-            warnings: settings.warnings + warnings + engine.warnings, engineUsesMX: engine.usesMX)
+            warnings: settings.warnings + policy.warnings + engine.warnings, engineUsesMX: engine.usesMX)
         let api = ControlAPI(
             service: core, relayDomains: RelayDomainChanges(core: core, engine: engine), bounces: engine.bounces, access: access, facts: facts,
             impediments: { await core.impediments() + engine.impediments() })
@@ -49,14 +44,27 @@ struct FrontEnds: Sendable {
         smtpLimits.maximumMessageSize = settings.bytes("message_size_limit")
         smtpLimits.maximumRecipients = settings.integer("smtpd_recipient_limit")
         smtpLimits.maximumErrors = settings.integer("smtpd_hard_error_limit")
+        smtpLimits.maximumCommands = settings.integer("smtpd_junk_command_limit")
         smtpLimits.commandTimeout = settings.duration("smtpd_timeout")
         smtpLimits.maximumConnections = settings.integer("smtp_connection_limit")
         smtpLimits.maximumConnectionsPerClient = settings.integer("smtpd_client_connection_count_limit")
         let logger = Logger(label: "smtp")
-        smtp = engine.intake.map { intake in
-            SMTPServer(loop: loop, hostname: settings.text("myhostname"), limits: smtpLimits, intake: intake) { event in
-                logger.debug("smtp", metadata: ["event": "\(event)"])
-            }
+        let etrn = Self.gateway(settings, queues: policy.etrnQueues, core: core)
+        smtp = SMTPServer(
+            loop: loop, hostname: settings.text("myhostname"), limits: smtpLimits, intake: engine.intake, etrn: etrn
+        ) { event in logger.debug("smtp", metadata: ["event": "\(event)"]) }
+    }
+
+    private static func gateway(_ settings: Settings, queues: ETRNQueues, core: FlushServer) -> ETRNGateway {
+        var parameters = ETRNGateway.Parameters()
+        parameters.emptyReply = ETRNEmptyReply(rawValue: settings.text("etrn_empty_reply")) ?? .noMessages
+        parameters.queues = queues
+        parameters.rateLimit = settings.integer("smtpd_client_etrn_rate_limit")
+        parameters.rateTimeUnit = settings.duration("anvil_rate_time_unit")
+        let networks = settings.networks("etrn_networks")
+        return ETRNGateway(service: core, parameters: parameters, time: SystemTime()) { address in
+            // Who may open a UNIX socket is the file's to say.
+            address.isUnix || networks.contains(address)
         }
     }
 
@@ -78,7 +86,6 @@ struct FrontEnds: Sendable {
             hosts.add(listener.address)
             Console.tell("listening http \(listener.address)")
         }
-        guard let smtp else { return }
         try forEachAddress(of: "smtp_listen") { (address) throws(SocketError) in
             Console.tell("listening smtp \(try smtp.listen(at: address))")
         }
@@ -93,7 +100,7 @@ struct FrontEnds: Sendable {
     }
 
     func stop(within limit: Duration) async {
-        async let smtpStopped: Void? = smtp?.stop(within: limit)
+        async let smtpStopped: Void = smtp.stop(within: limit)
         async let httpStopped: Void = http.stop(within: limit)
         _ = await (smtpStopped, httpStopped)
     }

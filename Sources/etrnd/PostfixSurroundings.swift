@@ -13,11 +13,6 @@ enum PostfixSurroundings {
         if let version = mainCf["mail_version"], isTooOld(version) {
             throw DaemonError("Postfix \(version) speaks an older flush protocol; it must be 3.6 or later", .configuration)
         }
-        if mainCf.flushServiceName == "flush" {
-            throw DaemonError(
-                "\(directory)/main.cf: flush_service_name is 'flush', which is Postfix's own flush(8); "
-                    + "run: postconf -c \(directory) -e flush_service_name=etrnd && postfix -c \(directory) reload", .configuration)
-        }
         guard let user = getpwnam(owner)?.pointee.pw_uid else {
             throw DaemonError("\(directory)/main.cf: there is no user '\(owner)' (mail_owner)", .configuration)
         }
@@ -43,6 +38,12 @@ enum PostfixSurroundings {
 
     static func warnings(_ mainCf: MainCf, at directory: String, log: String) -> [String] {
         var found: [String] = []
+        // No error: the relay domains' database, which Postfix shall read, comes to be at our first start.
+        if mainCf.asksNativeFlush {
+            found.append(
+                "\(directory)/main.cf: at our start flush_service_name was 'flush': Postfix's programs ask flush(8), not us; "
+                    + "deploy/postfix/setup changes that, and needs no restart of ours")
+        }
         if mainCf["fast_flush_domains"] != "static:all" {
             found.append(
                 "\(directory)/main.cf: fast_flush_domains is not static:all: Postfix itself refuses ETRN for the domains outside it, "

@@ -44,7 +44,7 @@ func problems(_ text: String, environment: [String: String] = [:], overrides: [(
         ("Queue_engine = spool", "etrnd.cf:1: unknown parameter 'Queue_engine'; did you mean 'queue_engine'?"),
         ("recipient_delimiter = +", "etrnd.cf:1: unknown parameter 'recipient_delimiter'"),
         ("machine_name = x", "etrnd.cf:1: unknown parameter 'machine_name'"),
-        ("etrn_networks = 127.0.0.0/8", "etrnd.cf:1: parameter 'etrn_networks' comes with a later version and does nothing in this one"),
+        ("\netrn_queues = {ships = a.example} {north = b.example", "etrnd.cf:2: bad value of etrn_queues: a '{' without its '}'"),
     ]) func aBadLineIsNamed(text: String, problem: String) {
         #expect(problems(text) == [problem])
     }
@@ -53,6 +53,9 @@ func problems(_ text: String, environment: [String: String] = [:], overrides: [(
         ("queue_engine", "spol", "'spol' is none of spool, postfix; did you mean 'spool'?"),
         ("queue_engine", "", "'' is none of spool, postfix"),
         ("postfix_log", "mail.log", "'mail.log' is no absolute path; it must begin with '/'"),
+        ("etrn_empty_reply", "250", "'250' is none of 251, 253; did you mean '251'?"),
+        ("etrn_networks", "somewhere", "'somewhere' is no network: 'somewhere' is no IP address"),
+        ("smtpd_client_etrn_rate_limit", "-1", "'-1' is no whole number"),
         ("slow_flush", "allow", "'allow' is none of permit, reject"),
         ("state_directory", "var", "'var' is no absolute path; it must begin with '/'"),
         ("state_directory", "", "'' is no absolute path; it must begin with '/'"),

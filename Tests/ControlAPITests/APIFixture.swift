@@ -26,6 +26,8 @@ struct APIFixture {
             logs: InMemoryFlushLogStore(), history: InMemoryFlushHistoryStore(), relayDomains: InMemoryRelayDomainStore(), time: time,
             executor: try EventLoop(label: "test"))
         try await core.start()
+        // Else a test's first `reconcile` might be only a wish, to be fulfilled after the scan that runs.
+        while await !core.status().isIndexComplete { await Task.yield() }
         let facts = ControlAPI.Facts(
             version: "1.2.3", engine: "spool", parameters: [.init(name: "slow_flush", value: slowFlush.rawValue, source: "default")],
             warnings: ["take care"], engineUsesMX: false)

@@ -5,7 +5,7 @@ import HTTPServer
 import HTTPTypes
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct EndpointTests {
+@Suite(.timeLimit(.minutes(5))) struct EndpointTests {
     private func message(_ id: String, _ domains: String...) -> QueuedMessage {
         QueuedMessage(
             id: QueueID(id)!, place: .deferred, arrival: Timestamp(seconds: 1_000), size: 100, domains: domains.map { DomainName($0)! })

@@ -2,10 +2,12 @@
 
 import CurlTransport
 import DispatchSockets
+import Glibc
 import SocketTesting
+import Synchronization
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(3))) struct CurlMultiTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct CurlMultiTests {
     @Test func carriesAMessage() async throws {
         try await ScriptedMailServer.run { server in
             try await withTransport { curl in
@@ -96,12 +98,14 @@ import Testing
     @Test func oneConnectionCarriesSeveralMessages() async throws {
         // The second message's recipients are refused: the third must begin with RSET.
         try await ScriptedMailServer.run({ _, command in command == "RCPT TO:<refused@customer.example>" ? .say("550 no") : nil }) { server in
-            try await withTransport { curl in
-                let results = [
-                    await curl.perform(transfer(to: server.port)),
-                    await curl.perform(transfer(to: server.port, recipients: ["refused@customer.example"])),
-                    await curl.perform(transfer(to: server.port)),
+            try await withTransport(transfers: 1) { curl in
+                // They wait for their turns, in order: a busy machine might take longer from one to the next than a connection is kept.
+                let transfers = [
+                    transfer(to: server.port), transfer(to: server.port, recipients: ["refused@customer.example"]), transfer(to: server.port),
                 ]
+                let tasks = transfers.map { transfer in Task.immediate { await curl.perform(transfer) } }
+                var results: [CurlResult] = []
+                for task in tasks { results.append(await task.value) }
 
                 #expect(results.map(\.reusedConnection) == [false, true, true])
                 #expect(results[2].exchanges.map(\.step) == [.reset, .mail, .recipient(0), .data, .content])
@@ -134,7 +138,8 @@ import Testing
                     #expect(await curl.perform(transfer).ending == .completed)
                 }
             }
-            #expect(taken < .seconds(2))
+            // Far less than an answer is waited for, far more than this takes on a busy machine.
+            #expect(taken < .seconds(30))
         }
     }
 
@@ -153,13 +158,18 @@ import Testing
     }
 
     @Test func anIdleConnectionIsClosedSoon() async throws {
-        try await ScriptedMailServer.run { server in
+        let moments = Mutex<[String: ContinuousClock.Instant]>([:])
+        try await ScriptedMailServer.run({ _, command in
+            moments.withLock { $0[command] = .now }
+            return nil
+        }) { server in
             try await withTransport { curl in
                 #expect(await curl.perform(transfer(to: server.port)).ending == .completed)
-                #expect(server.seen.closed == 0)
                 #expect(await server.sees { $0.commands.last == "QUIT" && $0.closed == 1 })
             }
         }
+        let (content, quit) = try moments.withLock { (try #require($0["CONTENT"]), try #require($0["QUIT"])) }
+        #expect(quit - content > .seconds(1), "it was not kept")
     }
 
     @Test(arguments: ["GREETING", "EHLO", "MAIL", "RCPT", "DATA", "CONTENT LINE", "CONTENT"])
@@ -188,7 +198,7 @@ import Testing
         try await ScriptedMailServer.run({ _, command in command == stage || command.hasPrefix(stage + " ") ? .silence : nil }) { server in
             try await withTransport { curl in
                 var transfer = transfer(to: server.port)
-                transfer.connectTimeout = .milliseconds(200)
+                transfer.connectTimeout = .seconds(3)
                 transfer.replyTimeout = .milliseconds(300)
                 transfer.contentReplyTimeout = .milliseconds(300)
                 let result = await curl.perform(transfer)
@@ -223,7 +233,8 @@ import Testing
                 let result = await curl.perform(transfer(to: server.port))
 
                 #expect(result.ending == .notOpened && result.exchanges.map(\.code) == [220, 550, 550])
-                #expect(clock.now - start < .seconds(2))
+                // Far less than an answer is waited for, far more than this takes on a busy machine.
+                #expect(clock.now - start < .seconds(30))
             }
         }
     }
@@ -267,13 +278,14 @@ import Testing
     }
 
     @Test func aRefusedConnectionSaysSo() async throws {
-        let port = try await ScriptedMailServer.run { $0.port }
+        let deaf = try DeafPort()
         try await withTransport { curl in
-            let result = await curl.perform(transfer(to: port))
+            let result = await curl.perform(transfer(to: deaf.port))
 
             #expect(result.ending == .notOpened && !result.connected)
             #expect(result.code == 7 && result.systemError == 111 && result.address == "127.0.0.1")
         }
+        withExtendedLifetime(deaf) {}
     }
 
     @Test func aNameThatDoesNotExistSaysSo() async throws {
@@ -343,48 +355,37 @@ import Testing
         }
     }
 
+    /// In a process of its own: other suites open descriptors all the time.
     @Test func aThousandTransfersWithTwentyAtOnceLeakNothing() async throws {
-        let before = openDescriptors()
-        try await ScriptedMailServer.run { server in
-            try await withTransport(transfers: 20, cached: 5) { curl in
-                let results = await withTaskGroup(of: CurlResult.self) { group in
-                    for i in 0..<1_000 {
-                        group.addTask {
-                            var transfer = transfer(to: server.port)
-                            transfer.keepsConnection = i % 3 == 0
-                            return await curl.perform(transfer)
-                        }
-                    }
-                    return await group.reduce(into: []) { $0.append($1) }
-                }
+        await #expect(processExitsWith: .success) {
+            alarm(240)  // Nobody else would end a child that hangs.
+            // What a first transfer opens for good is no leak.
+            try await performAtOnce(1)
+            let before = try await settledDescriptors()
 
-                #expect(results.count == 1_000)
-                #expect(results.allSatisfy { $0.ending == .completed })
-                #expect(server.seen.messages.count == 1_000)
-            }
-            #expect(await server.sees { $0.closed == $0.connections })
+            try await performAtOnce(1_000)
+
+            for _ in 0..<3_000 where openDescriptors() > before { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(openDescriptors() <= before)
         }
-        for _ in 0..<300 where openDescriptors() > before { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(openDescriptors() <= before)
     }
 
     @Test func neverMoreThanTheBoundRunAtOnce() async throws {
         try await ScriptedMailServer.run({ _, command in command == "CONTENT" ? .silence : nil }) { server in
             try await withTransport(transfers: 3) { curl in
-                await withTaskGroup(of: Void.self) { group in
-                    for _ in 0..<9 {
-                        group.addTask {
-                            var transfer = transfer(to: server.port)
-                            transfer.contentReplyTimeout = .milliseconds(100)
-                            _ = await curl.perform(transfer)
-                        }
-                    }
-                    for _ in 0..<50 {
-                        let seen = server.seen
-                        #expect(seen.connections - seen.closed <= 4, "a closed one may not have been noticed yet")
+                // They wait for the answer to their content until they are cancelled, in the order in which they began.
+                let tasks = (0..<9).map { _ in Task.immediate { await curl.perform(transfer(to: server.port)) } }
+                for ended in 0...6 {
+                    #expect(await server.sees { $0.messages.count == ended + 3 })
+                    for _ in 0..<10 {
+                        #expect(server.seen.connections == ended + 3)
                         try? await Task.sleep(for: .milliseconds(5))
                     }
+                    tasks[ended].cancel()
+                    #expect(await tasks[ended].value.ending == .cancelled)
                 }
+                for task in tasks[7...] { task.cancel() }
+                for task in tasks[7...] { _ = await task.value }
                 #expect(server.seen.connections == 9)
             }
         }
@@ -402,5 +403,28 @@ import Testing
                 #expect(server.seen.connections == 1)
             }
         }
+    }
+}
+
+/// Carries so many messages to a server of its own, twenty at once, and ends both.
+private func performAtOnce(_ count: Int) async throws {
+    try await ScriptedMailServer.run { server in
+        try await withTransport(transfers: 20, cached: 5) { curl in
+            let results = await withTaskGroup(of: CurlResult.self) { group in
+                for i in 0..<count {
+                    group.addTask {
+                        var transfer = transfer(to: server.port)
+                        transfer.keepsConnection = i % 3 == 0
+                        return await curl.perform(transfer)
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
+            }
+
+            #expect(results.count == count)
+            #expect(results.allSatisfy { $0.ending == .completed })
+            #expect(server.seen.messages.count == count)
+        }
+        #expect(await server.sees { $0.closed == $0.connections })
     }
 }

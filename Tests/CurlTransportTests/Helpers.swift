@@ -60,7 +60,7 @@ func transfer(
     var transfer = CurlTransfer(
         host: "127.0.0.1", port: port, heloName: "me.example", sender: "sender@provider.example", recipients: recipients,
         content: upload, size: upload.bytes.count)
-    transfer.overallTimeout = .seconds(30)
+    transfer.overallTimeout = .seconds(240)
     return transfer
 }
 
@@ -79,6 +79,17 @@ func withTransport<Result: Sendable>(
     await curl.shutdown()
     loop.shutdown()
     return result
+}
+
+/// How many descriptors this process has open, as soon as that has not changed for a while.
+func settledDescriptors() async throws -> Int {
+    var (count, rounds) = (openDescriptors(), 0)
+    while rounds < 10 {
+        try await Task.sleep(for: .milliseconds(20))
+        let now = openDescriptors()
+        (count, rounds) = (now, now == count ? rounds + 1 : 0)
+    }
+    return count
 }
 
 /// How many descriptors this process has open.

@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct DeferredIndexTests {
+@Suite(.timeLimit(.minutes(5))) struct DeferredIndexTests {
     let branch = Samples.domain("branch.example")
     let ship = Samples.domain("ship.example")
     let now = Timestamp(seconds: 1_800_000_000)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct FlushPolicyTests {
+@Suite(.timeLimit(.minutes(5))) struct FlushPolicyTests {
     func policy(_ fast: String, _ slow: FlushPolicy.SlowFlush, mode: DomainList.Mode = .parentDomains) -> FlushPolicy {
         func list(_ text: String) -> DomainList {
             DomainList(parsing: text, mode: mode) { path throws(DomainList.UnreadableFile) in throw .init(reason: "no \(path)") }
@@ -69,7 +69,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct RelayDomainDirectoryTests {
+@Suite(.timeLimit(.minutes(5))) struct RelayDomainDirectoryTests {
     @Test func coversSubdomainsByTheNearestAbove() {
         let directory = RelayDomainDirectory()
         directory.change(put: [Samples.relayDomain("b.example"), Samples.relayDomain("x.a.b.example")])

@@ -4,7 +4,7 @@ import FlushCore
 import FlushTesting
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct FlushServerStartAndStopTests {
+@Suite(.timeLimit(.minutes(5))) struct FlushServerStartAndStopTests {
     @Test func aRequestRightAfterTheStartMissesNothing() async throws {
         let service = Service((1...3000).map { message($0) })
         try await service.server.start()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct FlushTrackerTests {
+@Suite(.timeLimit(.minutes(5))) struct FlushTrackerTests {
     let branch = Samples.domain("branch.example")
     let below = Samples.domain("sub.branch.example")
     let ship = Samples.domain("ship.example")

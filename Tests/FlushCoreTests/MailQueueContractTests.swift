@@ -5,7 +5,7 @@ import FlushTesting
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct MailQueueContractTests {
+@Suite(.timeLimit(.minutes(5))) struct MailQueueContractTests {
     @Test(arguments: MailQueueContract.cases)
     func inMemoryQueue(_ demand: MailQueueContract.Case) async throws {
         let harness = InMemoryHarness()

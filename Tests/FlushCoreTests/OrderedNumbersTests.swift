@@ -4,7 +4,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct OrderedNumbersTests {
+@Suite(.timeLimit(.minutes(5))) struct OrderedNumbersTests {
     func list(_ numbers: OrderedNumbers, from wanted: Int32 = .min) -> [Int32] {
         var position = numbers.lowerBound { $0 < wanted }
         var found: [Int32] = []

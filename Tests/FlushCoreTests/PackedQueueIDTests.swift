@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct PackedQueueIDTests {
+@Suite(.timeLimit(.minutes(5))) struct PackedQueueIDTests {
     func packed(_ text: String) throws -> PackedQueueID {
         let id = try #require(QueueID(text))
         return try #require(PackedQueueID(id))
@@ -65,7 +65,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct MessageTableTests {
+@Suite(.timeLimit(.minutes(5))) struct MessageTableTests {
     @Test func findsWhatItHoldsThroughHeavyChurn() throws {
         var random = SeededRandom(seed: 20_260_701)
         var table = MessageTable()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct ReconcileTests {
+@Suite(.timeLimit(.minutes(5))) struct ReconcileTests {
     let branch = Service.branch
     let ship = Service.ship
 

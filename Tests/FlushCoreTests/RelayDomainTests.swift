@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct RelayDomainTests {
+@Suite(.timeLimit(.minutes(5))) struct RelayDomainTests {
     let branch = Service.branch
     let below = Samples.domain("x.branch.example")
 

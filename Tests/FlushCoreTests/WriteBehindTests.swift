@@ -5,7 +5,7 @@ import Testing
 
 @testable import FlushCore
 
-@Suite(.timeLimit(.minutes(1))) struct WriteBehindTests {
+@Suite(.timeLimit(.minutes(5))) struct WriteBehindTests {
     let branch = Service.branch
     let ship = Service.ship
 
@@ -87,7 +87,8 @@ import Testing
         await service.server.writeBehind()
 
         #expect(service.logs.logs[branch] == (0..<12_000).map { Samples.queueID($0) })
-        #expect(service.logs.changes.count == 3)
+        // No slice is so long that an add waits for it.
+        #expect(service.logs.changes.count >= 3)
     }
 
     @Test func keepsNoMoreThanItsBoundForTheNextWrite() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import PostfixQueue
 
-@Suite(.timeLimit(.minutes(1))) struct AttributeListTests {
+@Suite(.timeLimit(.minutes(5))) struct AttributeListTests {
     private func parse(_ text: String) -> AttributeListParser.Progress { parse(Array(text.utf8)) }
 
     private func parse(_ bytes: [UInt8]) -> AttributeListParser.Progress {

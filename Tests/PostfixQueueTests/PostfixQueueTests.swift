@@ -8,7 +8,7 @@ import Testing
 
 @testable import PostfixQueue
 
-@Suite(.timeLimit(.minutes(1))) struct PostfixQueueTests {
+@Suite(.timeLimit(.minutes(5))) struct PostfixQueueTests {
     let branch = DomainName("branch.example")!
     let ship = DomainName("ship.example")!
 
@@ -295,7 +295,7 @@ import Testing
             #expect(described[0].recipients.map(\.address) == ["u@branch.example", "v@ship.example"])
             #expect(described[0].recipients[0].state == .pending)
             #expect(described[0].recipients[0].reason == "connection refused")
-            #expect(described[0].recipients[1].state != .pending)
+            #expect(described[0].recipients[1].state == .finished)
             #expect(described[0].nextAttempt != nil)
             #expect(described[0].history.map(\.text) == ["connection refused"])
         }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import PostfixQueue
 
-@Suite(.timeLimit(.minutes(1))) struct QueueFileTests {
+@Suite(.timeLimit(.minutes(5))) struct QueueFileTests {
     private let builder = QueueFileBuilder.self
 
     private func read(_ bytes: [UInt8]) throws(QueueFileError) -> QueueFile {
@@ -52,6 +52,20 @@ import Testing
         #expect(try read(builder.message(sender: "", recipients: ["u@one.test"])).sender.isEmpty)
     }
 
+    /// As postqueue(1) shows them, and as the defer log names them.
+    @Test(arguments: [
+        ("u@one.test", "u@one.test"), ("a b@one.test", "\"a b\"@one.test"), ("a@b@one.test", "\"a@b\"@one.test"),
+        ("a+b.c@one.test", "a+b.c@one.test"),
+        (".a@one.test", "\".a\"@one.test"), ("a..b@one.test", "\"a..b\"@one.test"), ("a.@one.test", "\"a.\"@one.test"),
+        ("q\"\\x@one.test", "\"q\\\"\\\\x\"@one.test"), ("é@one.test", "é@one.test"), ("@one.test", "\"\"@one.test"), ("local", "local"),
+    ])
+    func anAddressIsQuotedWhereItHasToBe(_ bare: String, _ shown: String) throws {
+        let file = try read(builder.message(sender: bare, recipients: [bare]))
+
+        #expect(file.sender == shown)
+        #expect(file.recipients.map(\.address) == [shown])
+    }
+
     @Test func countsPendingRecipientsByDomain() throws {
         let found = try pending(
             builder.message(recipients: ["u@one.test", "v@TWO.test", "w@one.test", "x@[192.0.2.1]", "local"], done: ["d@three.test"]))
@@ -77,6 +91,16 @@ import Testing
 
         #expect(found.domains.count == 100)
         #expect(found.counts.allSatisfy { $0 == 50 })
+    }
+
+    @Test func aMessageToTenThousandDomainsIsRead() throws {
+        let recipients = (0..<10_000).map { "u@d\($0).test" } + (0..<10_000).map { "v@d\($0).test" }
+
+        let found = try pending(builder.message(recipients: recipients))
+
+        #expect(found.domains.count == 10_000)
+        #expect(found.counts.allSatisfy { $0 == 2 })
+        #expect(try read(builder.message(recipients: recipients)).recipients.count == QueueFile.maximumRecipients)
     }
 
     @Test func anArrivalMayLackMicroseconds() throws {
@@ -183,7 +207,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct DeferLogTests {
+@Suite(.timeLimit(.minutes(5))) struct DeferLogTests {
     private let log = """
 
         <user0001@customer.test>: connect to 127.0.0.1[127.0.0.1]:12526: Connection refused
@@ -222,7 +246,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct MainCfTests {
+@Suite(.timeLimit(.minutes(5))) struct MainCfTests {
     @Test func readsWhatPostconfPrints() {
         let text = """
             queue_directory = /var/spool/postfix
@@ -239,6 +263,15 @@ import Testing
         #expect(settings.flushSocketPath == "/var/spool/postfix/public/etrnd")
         #expect(settings["smtpd_etrn_restrictions"] == "")
         #expect(settings["mail_version"] == nil)
+        #expect(!settings.asksNativeFlush)
+    }
+
+    @Test(arguments: ["queue_directory = /q", "queue_directory = /q\nflush_service_name = flush"])
+    func weNeverListenInFlushsOwnPlace(_ text: String) {
+        let settings = MainCf(parsing: text)
+
+        #expect(settings.asksNativeFlush)
+        #expect(settings.flushSocketPath == "/q/public/etrnd")
     }
 
     @Test func aDirectoryWithoutMainCfIsAnError() {

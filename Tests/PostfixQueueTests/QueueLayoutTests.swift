@@ -5,7 +5,7 @@ import Testing
 
 @testable import PostfixQueue
 
-@Suite(.timeLimit(.minutes(1))) struct QueueLayoutTests {
+@Suite(.timeLimit(.minutes(5))) struct QueueLayoutTests {
     let short = QueueID("24819F924F6")!
     let long = QueueID("4jXf1t3BDnz2Pkjd")!
 

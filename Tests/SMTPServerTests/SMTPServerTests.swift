@@ -7,7 +7,7 @@ import Testing
 
 @testable import SMTPServer
 
-@Suite(.timeLimit(.minutes(2))) struct SMTPServerTests {
+@Suite(.timeLimit(.minutes(5))) struct SMTPServerTests {
     @Test func aMessageArrives() async throws {
         let intake = RecordingIntake()
         try await serving(intake) { _, address in

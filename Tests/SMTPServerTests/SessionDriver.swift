@@ -27,12 +27,16 @@ struct SessionDriver {
     var refuseRecipient: (SMTPPath) -> SMTPReply? = { _ in nil }
     var refuseBegin: SMTPReply?
     var refuseAppend: SMTPReply?
+    /// Nil leaves the question open.
+    var answerETRN: (String) -> SMTPReply? = { SMTPReply(250, nil, "OK, queuing for node \($0) started") }
+    /// The arguments of the ETRNs that were asked.
+    var nodes: [String] = []
     var verdict = SMTPReply(250, "2.0.0", "Queued")
     var largestChunk = 0
     private var content: [UInt8]?
 
-    init(_ limits: SMTPLimits = SMTPLimits()) {
-        session = SMTPSession(hostname: "mail.example", peer: .test, limits: limits)
+    init(_ limits: SMTPLimits = SMTPLimits(), _ offer: SMTPOffer = .mail) {
+        session = SMTPSession(hostname: "mail.example", peer: .test, limits: limits, offer: offer)
         run()
     }
 
@@ -55,6 +59,9 @@ struct SessionDriver {
         case .reply(let reply, _): record.output += String(decoding: reply.rendered, as: UTF8.self)
         case .checkSender(let sender, _): session.answered(refuseSender(sender))
         case .checkRecipient(let recipient): session.answered(refuseRecipient(recipient))
+        case .etrn(let node, let number):
+            nodes.append(node)
+            if let answer = answerETRN(node) { session.etrnAnswered(answer, number: number) }
         case .begin(let envelope): begin(envelope)
         case .append(let chunk):
             largestChunk = max(largestChunk, chunk.count)
@@ -98,8 +105,10 @@ extension Peer {
 }
 
 /// What a transcript of the client's side leads to, in one piece.
-func play(_ client: String, _ limits: SMTPLimits = SMTPLimits(), set: (inout SessionDriver) -> Void = { _ in }) -> SessionRecord {
-    var driver = SessionDriver(limits)
+func play(
+    _ client: String, _ limits: SMTPLimits = SMTPLimits(), offer: SMTPOffer = .mail, set: (inout SessionDriver) -> Void = { _ in }
+) -> SessionRecord {
+    var driver = SessionDriver(limits, offer)
     set(&driver)
     driver.feed(client)
     return driver.record

@@ -5,13 +5,14 @@ import SMTPServer
 
 /// A server on a port of its own; stopped, and its loop shut down, at the end.
 func serving(
-    _ intake: RecordingIntake, _ limits: SMTPLimits = SMTPLimits(), events: @escaping @Sendable (SMTPEvent) -> Void = { _ in },
+    _ intake: RecordingIntake?, etrn: (any ETRNHandler)? = nil, _ limits: SMTPLimits = SMTPLimits(),
+    events: @escaping @Sendable (SMTPEvent) -> Void = { _ in },
     _ body: (SMTPServer, SocketAddress) async throws -> Void
 ) async throws {
     var limits = limits
     limits.linger = .milliseconds(200)
     let loop = try EventLoop(label: "smtp-test")
-    let server = SMTPServer(loop: loop, hostname: "mail.example", limits: limits, intake: intake, events: events)
+    let server = SMTPServer(loop: loop, hostname: "mail.example", limits: limits, intake: intake, etrn: etrn, events: events)
     let address = try await loop.run { () throws(SocketError) in
         try server.listen(at: .ipv4(0x7f00_0001, port: 0))
     }

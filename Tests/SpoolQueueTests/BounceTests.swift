@@ -6,7 +6,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.timeLimit(.minutes(1))) struct BounceTests {
+@Suite(.timeLimit(.minutes(5))) struct BounceTests {
     private func open(relayhost: String? = nil, in spool: Spool? = nil) async throws -> Spool {
         let hop = try relayhost.map { try NextHop(parsing: $0) }
         let spool = try await Spool.open(parameters: { $0.relayhost = hop })

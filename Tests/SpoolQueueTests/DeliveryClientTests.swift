@@ -9,7 +9,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.serialized, .timeLimit(.minutes(2))) struct DeliveryClientTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct DeliveryClientTests {
     private final class Content: CurlUpload {
         let bytes = Array("Subject: x\r\n\r\n.body\r\n".utf8)
         private let offset = Mutex(0)
@@ -23,13 +23,16 @@ import Testing
         }
     }
 
-    private func withClient<Result: Sendable>(_ body: (DeliveryClient) async throws -> Result) async throws -> Result {
+    /// - Parameter silence: how long the answer to the content is waited for; longer than a busy machine takes, unless it is not to come.
+    private func withClient<Result: Sendable>(
+        silence: Duration = .seconds(60), _ body: (DeliveryClient) async throws -> Result
+    ) async throws -> Result {
         let loop = try EventLoop(label: "delivery-test")
         let curl = CurlMulti(loop: loop, maximumTransfers: 4, maximumCachedConnections: 4)
         let client = DeliveryClient(curl: curl) { transfer in
-            transfer.connectTimeout = .seconds(2)
-            transfer.replyTimeout = .seconds(2)
-            transfer.contentReplyTimeout = .milliseconds(400)
+            transfer.connectTimeout = .seconds(60)
+            transfer.replyTimeout = .seconds(60)
+            transfer.contentReplyTimeout = silence
         }
         do {
             let result = try await body(client)
@@ -142,7 +145,7 @@ import Testing
 
     @Test func silenceAfterTheFinalDotDefers() async throws {
         try await ScriptedMailServer.run({ _, command in command == "CONTENT" ? .silence : nil }) { server in
-            try await withClient { client in
+            try await withClient(silence: .milliseconds(400)) { client in
                 let result = await client.deliver(try delivery(to: server.port))
 
                 let name = "127.0.0.1[127.0.0.1]:\(server.port)"
@@ -167,13 +170,14 @@ import Testing
     }
 
     @Test func aSiteThatIsDownDefersWithTheSystemsWords() async throws {
-        let port = try await ScriptedMailServer.run { $0.port }
+        let deaf = try DeafPort()
         try await withClient { client in
-            let result = await client.deliver(try delivery(to: port))
+            let result = await client.deliver(try delivery(to: deaf.port))
 
-            let reason = "connect to 127.0.0.1[127.0.0.1]:\(port): Connection refused"
+            let reason = "connect to 127.0.0.1[127.0.0.1]:\(deaf.port): Connection refused"
             #expect(result == DeliveryResult(outcomes: [.deferred(reason: reason)], siteReached: false, reason: reason))
         }
+        withExtendedLifetime(deaf) {}
     }
 
     @Test func aNextHopWithMXIsDeferred() async throws {

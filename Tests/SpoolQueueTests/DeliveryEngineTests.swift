@@ -7,7 +7,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.timeLimit(.minutes(1))) struct DeliveryEngineTests {
+@Suite(.timeLimit(.minutes(5))) struct DeliveryEngineTests {
     let normal = DomainName("normal.example")!
     let customer = DomainName("customer.example")!
     let other = DomainName("other.example")!

@@ -9,7 +9,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.timeLimit(.minutes(1))) struct IntakeTests {
+@Suite(.timeLimit(.minutes(5))) struct IntakeTests {
     private func reply(to recipient: String, _ spool: Spool) async -> SMTPReply? {
         await spool.queue.intake.checkRecipient(SMTPPath(recipient)!, in: spool.envelope(to: []))
     }

@@ -8,7 +8,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.timeLimit(.minutes(1))) struct MailQueueContractTests {
+@Suite(.timeLimit(.minutes(5))) struct MailQueueContractTests {
     @Test(arguments: MailQueueContract.cases)
     func spoolQueue(_ demand: MailQueueContract.Case) async throws {
         let sites = FakeSites()

@@ -9,7 +9,7 @@ import Testing
 
 @testable import SpoolQueue
 
-@Suite(.timeLimit(.minutes(2))) struct WholePathTests {
+@Suite(.timeLimit(.minutes(5))) struct WholePathTests {
     /// A spool with an SMTP server in front of it, as a customer's.
     private func withServer(_ body: (Spool, UInt16) async throws -> Void) async throws {
         let inner = try await Spool.open()

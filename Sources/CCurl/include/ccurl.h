@@ -12,6 +12,9 @@ CURLcode ccurl_set_list(CURL *easy, CURLoption option, struct curl_slist *value)
 CURLcode ccurl_set_debug(CURL *easy, curl_debug_callback callback, void *context);
 CURLcode ccurl_set_open_socket(CURL *easy, curl_opensocket_callback callback, void *context);
 CURLcode ccurl_set_close_socket(CURL *easy, curl_closesocket_callback callback, void *context);
+CURLcode ccurl_set_write(CURL *easy, curl_write_callback callback, void *context);
+CURLcode ccurl_set_header(CURL *easy, curl_write_callback callback, void *context);
+CURLcode ccurl_set_before_request(CURL *easy, curl_prereq_callback callback, void *context);
 
 CURLcode ccurl_get_long(CURL *easy, CURLINFO info, long *value);
 CURLcode ccurl_get_offset(CURL *easy, CURLINFO info, curl_off_t *value);

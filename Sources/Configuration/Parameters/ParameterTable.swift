@@ -7,12 +7,7 @@ public enum ParameterTable {
     /// A name that stands for this machine's host name and that nobody can set.
     static let machineName = "machine_name"
 
-    /// Names of Postfix and of our papers that this version refuses with a better word than "unknown".
-    static let later: Set<String> = [
-        "etrn_empty_reply", "etrn_networks", "etrn_queues",
-    ]
-
-    public static let all: [Parameter] = general + flushing + http + smtp + postfix + spool
+    public static let all: [Parameter] = general + flushing + http + smtp + etrn + postfix + spool
 
     private static let longTime = 1...3650 * 86400
     private static let longTimeOrZero = 0...3650 * 86400
@@ -89,7 +84,7 @@ public enum ParameterTable {
     private static let smtp: [Parameter] = [
         Parameter(
             "smtp_listen", .addresses(required: false), "127.0.0.1:2525",
-            "Where mail is taken for relay domains; empty takes none."),
+            "Where SMTP is spoken: ETRN, and with the spool mail for relay domains; empty speaks none."),
         Parameter(
             "myhostname", .hostName, "$" + machineName,
             "This host's name in SMTP greetings and Received fields."),
@@ -109,8 +104,29 @@ public enum ParameterTable {
             "smtpd_hard_error_limit", .integer(1...100_000), "20",
             "After how many errors an SMTP session is ended."),
         Parameter(
+            "smtpd_junk_command_limit", .integer(1...1_000_000_000), "100",
+            "How many commands an SMTP client may send without a message; after them its session is ended."),
+        Parameter(
             "message_size_limit", .bytes(1024...1 << 40), "10240000",
             "The size of the largest message that is taken, in bytes."),
+    ]
+
+    private static let etrn: [Parameter] = [
+        Parameter(
+            "etrn_networks", .networks, "127.0.0.0/8 [::1]",
+            "The clients that may send ETRN; others are answered 459."),
+        Parameter(
+            "etrn_empty_reply", .choice(["251", "253"]), "251",
+            "The reply to an ETRN for which nothing waits: 251, or 253 with the number 0."),
+        Parameter(
+            "etrn_queues", .list, "",
+            "The queues that ETRN #name can ask for, each one {name = domain, ...}."),
+        Parameter(
+            "smtpd_client_etrn_rate_limit", .integer(0...1_000_000), "600",
+            "How many ETRN commands one client may send in anvil_rate_time_unit; 0 sets no limit."),
+        Parameter(
+            "anvil_rate_time_unit", .duration(unit: .seconds, seconds: 1...86400), "60s",
+            "The time for which a client's commands are counted."),
     ]
 
     private static let postfix: [Parameter] = [

@@ -21,7 +21,9 @@ enum ParameterValue: Sendable {
             for item in items where !words.contains(item) { throw Self.notOneOf(words, item) }
             self = .list(items)
         case .path(let required):
-            guard text.hasPrefix("/") || text.isEmpty && !required else { throw InvalidValue("\(quoted(text)) is no absolute path; it must begin with '/'") }
+            guard text.hasPrefix("/") || text.isEmpty && !required else {
+                throw InvalidValue("\(quoted(text)) is no absolute path; it must begin with '/'")
+            }
             self = .text
         case .boolean:
             switch text.lowercased() {

@@ -2,6 +2,7 @@
 
 import DispatchSockets
 import FlushCore
+import FlushWire
 import HTTPServer
 import HTTPTypes
 

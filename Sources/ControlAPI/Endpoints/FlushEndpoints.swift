@@ -9,32 +9,35 @@ extension ControlAPI {
     /// `POST /etrn/{domain}`
     @Sendable func requestDelivery(_ request: Request, _ principal: Principal) async throws -> Response {
         let domain = try request.pathDomain()
-        return try await flush(request, principal, takesSubdomains: true) { .domain(domain, subdomains: $0) }
+        return try await flush(request, principal, isDomain: true) { .domain(domain, subdomains: $0) }
     }
 
     /// `POST /messages/{queue_id}/flush`
     @Sendable func flushMessage(_ request: Request, _ principal: Principal) async throws -> Response {
         let id = try request.pathQueueID()
-        return try await flush(request, principal, takesSubdomains: false) { _ in .message(id) }
+        return try await flush(request, principal, isDomain: false) { _ in .message(id) }
     }
 
     /// `POST /queue/flush`
     @Sendable func flushQueue(_ request: Request, _ principal: Principal) async throws -> Response {
-        try await flush(request, principal, takesSubdomains: false) { _ in .everything }
+        try await flush(request, principal, isDomain: false) { _ in .everything }
     }
 
     private func flush(
-        _ request: Request, _ principal: Principal, takesSubdomains: Bool, selector: (_ subdomains: Bool) -> FlushSelector
+        _ request: Request, _ principal: Principal, isDomain: Bool, selector: (_ subdomains: Bool) -> FlushSelector
     ) async throws -> Response {
-        var query = QueryReader(request, known: takesSubdomains ? ["subdomains", "dry_run", "wait", "note"] : ["dry_run", "wait", "note"])
+        var known: Set = ["dry_run", "wait", "note"]
+        if isDomain { known.formUnion(["subdomains", "fast_only"]) }
+        var query = QueryReader(request, known: known)
         let subdomains = query.flag("subdomains")
+        let isFastOnly = query.flag("fast_only")
         let isDryRun = query.flag("dry_run")
         let patience = query.integer("wait", in: 0...Self.maximumWaitSeconds, default: 0)
         let note = query.text("note", maximumLength: FlushRequest.maximumNoteLength)
         try query.finish()
         try request.refuseBody()
 
-        let wanted = FlushRequest(selector(subdomains), via: .http, requestedBy: principal.name, note: note)
+        let wanted = FlushRequest(selector(subdomains), via: .http, requestedBy: principal.name, note: note, mayFlushAll: !isFastOnly)
         if isDryRun {
             let preview = try await service.preview(wanted)
             return .json { preview.write(to: &$0) }

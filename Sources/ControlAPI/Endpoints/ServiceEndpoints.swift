@@ -24,24 +24,9 @@ extension ControlAPI {
     /// `GET /policy`
     @Sendable func policy(_ request: Request, _ principal: Principal) async throws -> Response {
         try QueryReader(request).finish()
-        return .json { json in
-            json.object { json in
-                json.name("parameters")
-                json.array { json in
-                    for parameter in facts.parameters {
-                        json.object { json in
-                            json.field("name", parameter.name)
-                            json.field("value", parameter.value)
-                            json.field("source", parameter.source)
-                        }
-                    }
-                }
-                json.name("warnings")
-                json.array { json in
-                    for warning in facts.warnings { json.value(warning) }
-                }
-            }
-        }
+        let policy = ServerPolicy(
+            parameters: facts.parameters.map { .init(name: $0.name, value: $0.value, source: $0.source) }, warnings: facts.warnings)
+        return .json { policy.write(to: &$0) }
     }
 
     /// `GET /readyz`

@@ -38,7 +38,7 @@ extension CurlTransfer {
     }
 
     /// ASCII letters, digits and the bytes of `also`; not empty, and not something that an option's name begins with.
-    private static func isPlain(_ text: String, also: String) -> Bool {
+    static func isPlain(_ text: String, also: String) -> Bool {
         guard let first = text.utf8.first, first != UInt8(ascii: "-") else { return false }
         return text.utf8.allSatisfy { byte in
             switch byte {

@@ -169,11 +169,15 @@ final class MailSession: @unchecked Sendable {
         driver.remove(easy)
     }
 
-    /// libcurl has closed the socket by itself.
-    func connectionIsGone() {
-        guard isOpen else { return }
+    /// The socket is about to be closed: its number must not be watched any more.
+    func stopWatching() {
         watch?.cancel()
         watch = nil
+    }
+
+    /// libcurl has closed the socket by itself; `stopWatching` was called before that.
+    func connectionIsGone() {
+        guard isOpen else { return }
         lost()
     }
 

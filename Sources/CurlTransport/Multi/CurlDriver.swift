@@ -4,6 +4,15 @@ import CCurl
 import DispatchSockets
 import Glibc
 
+/// A libcurl handle in the care of whoever made it.
+protocol CurlDriven: AnyObject {
+    var handle: UnsafeMutableRawPointer { get }
+    /// Called when libcurl is done with it.
+    var finished: ((CURLcode) -> Void)? { get }
+    /// It is about to be taken out: libcurl must not call back any more.
+    func willBeRemoved()
+}
+
 /// A multi handle, driven by a loop. All of it only on the loop.
 // @unchecked: touched only on `loop`; libcurl calls back only from within calls made there.
 final class CurlDriver: @unchecked Sendable {
@@ -13,11 +22,11 @@ final class CurlDriver: @unchecked Sendable {
     private var timer: LoopTimer?
     /// A timer of zero is a piece of work on the loop; it counts only when no later one was set.
     private var timerGeneration = 0
-    private var handles: [UnsafeMutableRawPointer: CurlEasy] = [:]
+    private var handles: [UnsafeMutableRawPointer: any CurlDriven] = [:]
     private var isClosed = false
     /// Where received bytes lie for a moment.
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 * 1024, alignment: 16)
-    /// Called after libcurl has closed a socket that it had handed over: the connection is gone.
+    /// Called when libcurl closes a socket that it had handed over, while the number is still its: the connection is gone.
     var socketWasClosed: ((CInt) -> Void)?
 
     /// Nil when libcurl has no memory.
@@ -56,27 +65,33 @@ final class CurlDriver: @unchecked Sendable {
         scratch.deallocate()
     }
 
-    /// Makes a handle for this transfer; nil when libcurl has no memory.
-    func makeEasy(for transfer: CurlTransfer) -> CurlEasy? {
-        CurlEasy(
-            transfer,
-            closeSocket: { context, socket in
-                guard let context else { return Glibc.close(socket) }
-                return Unmanaged<CurlDriver>.fromOpaque(context).takeUnretainedValue().closeSocket(socket)
-            }, closeSocketContext: Unmanaged.passUnretained(self).toOpaque())
+    /// Makes a handle for this session; nil when libcurl has no memory.
+    func makeEasy(for opening: CurlOpening) -> CurlEasy? {
+        CurlEasy(opening, closeSocket: Self.closeSocketCallback, closeSocketContext: Unmanaged.passUnretained(self).toOpaque())
     }
 
-    /// Lets libcurl open the session; `easy.finished` is called when it is done. False when libcurl refuses.
-    func start(_ easy: CurlEasy) -> Bool {
+    /// Makes a handle for this request; nil when libcurl has no memory, or refuses an option.
+    func makeEasy(for request: CurlHTTPRequest) -> CurlHTTPEasy? {
+        CurlHTTPEasy(request, closeSocket: Self.closeSocketCallback, closeSocketContext: Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// libcurl closes sockets, those of its cache included, only within calls that this object makes.
+    private static let closeSocketCallback: curl_closesocket_callback = { context, socket in
+        guard let context else { return Glibc.close(socket) }
+        return Unmanaged<CurlDriver>.fromOpaque(context).takeUnretainedValue().closeSocket(socket)
+    }
+
+    /// Lets libcurl begin; `easy.finished` is called when it is done. False when libcurl refuses.
+    func start(_ easy: some CurlDriven) -> Bool {
         guard !isClosed, curl_multi_add_handle(handle, easy.handle) == CURLM_OK else { return false }
         handles[easy.handle] = easy
         return true
     }
 
-    /// Takes the handle out, which closes its connection at once. Never from within libcurl.
-    func remove(_ easy: CurlEasy) {
+    /// Takes the handle out. A CONNECT_ONLY connection, and one in the middle of something, is closed at once. Never from within libcurl.
+    func remove(_ easy: any CurlDriven) {
         guard handles.removeValue(forKey: easy.handle) != nil else { return }
-        easy.openingEnded()
+        easy.willBeRemoved()
         curl_multi_remove_handle(handle, easy.handle)
     }
 

@@ -9,7 +9,7 @@ import Glibc
 /// libcurl's own mail upload is not used: it waits for the answer to the final dot and to QUIT in a blocking loop, on the caller's
 /// thread, and ends a cancelled upload with a final dot, so that the server takes half a message for a whole one (7.88.1, measured).
 // @unchecked: touched only on the loop of its `CurlDriver`; libcurl calls back only from within calls made there.
-final class CurlEasy: @unchecked Sendable {
+final class CurlEasy: CurlDriven, @unchecked Sendable {
     enum Transferred: Equatable {
         case bytes(Int)
         case wouldBlock
@@ -33,12 +33,12 @@ final class CurlEasy: @unchecked Sendable {
     var progressed: (() -> Void)?
 
     /// Nil when libcurl has no memory, or refuses an option.
-    init?(_ transfer: CurlTransfer, closeSocket: curl_closesocket_callback, closeSocketContext: UnsafeMutableRawPointer) {
+    init?(_ opening: CurlOpening, closeSocket: curl_closesocket_callback, closeSocketContext: UnsafeMutableRawPointer) {
         guard let handle = curl_easy_init() else { return nil }
         self.handle = handle
         errorBuffer = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorBuffer.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        guard configure(transfer), setCallbacks(closeSocket, closeSocketContext) else { return nil }
+        guard configure(opening), setCallbacks(closeSocket, closeSocketContext) else { return nil }
     }
 
     deinit {
@@ -46,11 +46,11 @@ final class CurlEasy: @unchecked Sendable {
         errorBuffer.deallocate()
     }
 
-    private func configure(_ transfer: CurlTransfer) -> Bool {
-        let host = transfer.host.contains(":") ? "[\(transfer.host)]" : transfer.host
-        let patience = Self.milliseconds(transfer.overallTimeout)
+    private func configure(_ opening: CurlOpening) -> Bool {
+        let host = opening.host.contains(":") ? "[\(opening.host)]" : opening.host
+        let patience = Self.milliseconds(opening.overallTimeout)
         let texts: [(CURLoption, String)] = [
-            (CURLOPT_URL, "smtp://\(host):\(transfer.port)/\(transfer.heloName)"),
+            (CURLOPT_URL, "smtp://\(host):\(opening.port)/\(opening.heloName)"),
             (CURLOPT_PROTOCOLS_STR, "smtp"),
             // The environment's proxies are for other programs.
             (CURLOPT_PROXY, ""),
@@ -62,9 +62,9 @@ final class CurlEasy: @unchecked Sendable {
             (CURLOPT_VERBOSE, 1),
             (CURLOPT_NETRC, Int(CURL_NETRC_IGNORED.rawValue)),
             (CURLOPT_TCP_KEEPALIVE, 1),
-            (CURLOPT_USE_SSL, transfer.tls == .never ? Int(CURLUSESSL_NONE.rawValue) : Int(CURLUSESSL_TRY.rawValue)),
-            (CURLOPT_SSL_VERIFYPEER, 0),
-            (CURLOPT_SSL_VERIFYHOST, 0),
+            (CURLOPT_USE_SSL, Int(opening.encryption.rawValue)),
+            (CURLOPT_SSL_VERIFYPEER, opening.verifiesCertificate ? 1 : 0),
+            (CURLOPT_SSL_VERIFYHOST, opening.verifiesCertificate ? 2 : 0),
             // Our own timers are finer; these are only so that libcurl's shorter defaults do not come first.
             (CURLOPT_CONNECTTIMEOUT_MS, patience),
             (CURLOPT_SERVER_RESPONSE_TIMEOUT, patience / 1000 + 1),
@@ -73,10 +73,16 @@ final class CurlEasy: @unchecked Sendable {
             // Without it, giving up waits for the name server in a blocking join.
             (CURLOPT_QUICK_EXIT, 1),
         ]
+        let choices: [(CURLoption, String?)] = [
+            (CURLOPT_INTERFACE, opening.interface),
+            (CURLOPT_CAINFO, opening.certificateFile),
+            (CURLOPT_USERNAME, opening.user),
+            (CURLOPT_PASSWORD, opening.password),
+        ]
         return texts.allSatisfy { ccurl_set_string(handle, $0, $1) == CURLE_OK }
+            && choices.allSatisfy { option, text in text.map { ccurl_set_string(handle, option, $0) == CURLE_OK } ?? true }
             && numbers.allSatisfy { ccurl_set_long(handle, $0, $1) == CURLE_OK }
             && ccurl_set_string(handle, CURLOPT_ERRORBUFFER, errorBuffer) == CURLE_OK
-            && (transfer.interface.map { ccurl_set_string(handle, CURLOPT_INTERFACE, $0) == CURLE_OK } ?? true)
     }
 
     private func setCallbacks(_ closeSocket: curl_closesocket_callback, _ closeSocketContext: UnsafeMutableRawPointer) -> Bool {
@@ -172,6 +178,8 @@ final class CurlEasy: @unchecked Sendable {
         _ = ccurl_set_long(handle, CURLOPT_VERBOSE, 0)
     }
 
+    func willBeRemoved() { openingEnded() }
+
     /// Sends some of `bytes`. After `.wouldBlock` the next call must begin at the same address: OpenSSL insists on it.
     func send(_ bytes: UnsafeRawBufferPointer) -> Transferred {
         var sent = 0
@@ -187,7 +195,7 @@ final class CurlEasy: @unchecked Sendable {
     }
 
     /// libcurl counts in `int` milliseconds.
-    private static func milliseconds(_ duration: Duration) -> Int {
+    static func milliseconds(_ duration: Duration) -> Int {
         let (seconds, attoseconds) = duration.components
         return Int(min(max(seconds, 0), 1_000_000)) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
     }

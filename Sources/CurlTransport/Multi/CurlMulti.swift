@@ -147,7 +147,7 @@ public final class CurlMulti: @unchecked Sendable {
     // MARK: Opening
 
     private func open(_ job: TransferJob) {
-        guard let driver = driver ?? makeDriver(), let easy = driver.makeEasy(for: job.transfer) else {
+        guard let driver = driver ?? makeDriver(), let easy = driver.makeEasy(for: CurlOpening(job.transfer)) else {
             return complete(job, CurlResult(ending: .noResources("libcurl has no memory, or lacks an option")))
         }
         job.stage = .opening(easy)
@@ -208,12 +208,16 @@ public final class CurlMulti: @unchecked Sendable {
     private func makeDriver() -> CurlDriver? {
         let made = CurlDriver(loop: loop, maximumConnections: maximumTransfers + maximumCachedConnections)
         made?.socketWasClosed = { [unowned self] socket in
-            // From within libcurl: a session that it still believes in must hear of it, but later.
-            loop.execute { [self] in
-                for job in running.values {
-                    if case .carried(let session) = job.stage, session.socket == socket { session.connectionIsGone() }
-                }
-                for session in idle where session.socket == socket { session.connectionIsGone() }
+            // From within libcurl: a session that it still believes in must hear of it, but later. Whose socket it was is known only now:
+            // its number may be another connection's by then.
+            var gone = idle.filter { $0.isOpen && $0.socket == socket }
+            for job in running.values {
+                if case .carried(let session) = job.stage, session.isOpen, session.socket == socket { gone.append(session) }
+            }
+            guard !gone.isEmpty else { return }
+            for session in gone { session.stopWatching() }
+            loop.execute { [gone] in
+                for session in gone { session.connectionIsGone() }
             }
         }
         driver = made

@@ -50,8 +50,7 @@ struct MessageTable {
     func id(of number: Int32) -> QueueID {
         let packed = slots[number].id
         if let long = packed.longNumber, let id = longIDs.id(long) { return id }
-        guard let id = QueueID(packed.text) else { preconditionFailure("a packed queue ID is a queue ID") }
-        return id
+        return QueueID(packed)
     }
 
     func find(_ id: QueueID) -> Int32? {

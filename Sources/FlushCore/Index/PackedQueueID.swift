@@ -36,7 +36,8 @@ struct PackedQueueID: Hashable {
 
     /// The text of a packed ID.
     var text: String {
-        String(unsafeUninitializedCapacity: Self.inlineLength) { buffer in
+        // On the stack first: a string that is made with room for all of it is allocated, though most fit into its value.
+        withUnsafeTemporaryAllocation(byteCount: Self.inlineLength, alignment: 1) { buffer in
             var count = 0
             for position in 0..<Self.inlineLength {
                 let word = position < Self.charactersPerWord ? high : low
@@ -45,7 +46,7 @@ struct PackedQueueID: Hashable {
                 buffer[count] = Self.byte(of: code)
                 count += 1
             }
-            return count
+            return String(decoding: buffer[..<count], as: UTF8.self)
         }
     }
 

@@ -15,6 +15,9 @@ public struct QueueID: Hashable, Comparable, Sendable, CustomStringConvertible {
         description = String(text)
     }
 
+    /// One that has been a queue ID before it was packed.
+    init(_ packed: PackedQueueID) { description = packed.text }
+
     private static func isAllowed(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),

@@ -189,7 +189,11 @@ public struct MessageDescription: Sendable, Equatable {
     }
 
     public struct Recipient: Sendable, Equatable {
-        public enum State: String, Sendable { case pending, delivered, bounced }
+        public enum State: String, Sendable, CaseIterable {
+            case pending, delivered, bounced
+            /// Delivered or bounced: it is not pending any more, and the engine does not know which.
+            case finished
+        }
         public var address: String
         public var state: State
         /// Why it is still pending or was bounced, when known.

@@ -3,6 +3,7 @@
 extension FlushServer {
     public func domains(_ query: DomainQuery) async -> [DomainSummary] {
         await waitForFirstScan()
+        guard query.limit > 0 else { return [] }
         var names: [DomainName] = []
         index.visitDomains(after: query.after, prefix: query.prefix) { record in
             if !query.waitingOnly || record.messages > 0 { names.append(record.name) }
@@ -29,7 +30,9 @@ extension FlushServer {
         await waitForFirstScan()
         guard isKnown(domain) else { return nil }
         let page = index.page(of: domain, after: cursor?.sequence, limit: limit)
-        let messages = try await describe(page.ids)
+        var messages = try await describe(page.ids)
+        // A page of a thousand would carry the words of many thousand attempts.
+        for place in messages.indices { messages[place].history = [] }
         return MessagePage(messages: messages, next: page.next.map(MessageCursor.init))
     }
 

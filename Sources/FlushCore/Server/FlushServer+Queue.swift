@@ -123,9 +123,16 @@ extension FlushServer {
         lastReconcile = .init(at: time.now, missing: drift.missing, stale: stale, changed: drift.changed, failure: failure)
     }
 
-    private func takeScanned(_ page: [QueuedMessage], _ drift: ScanDrift) {
+    private func takeScanned(_ page: [QueuedMessage], _ drift: ScanDrift) async {
+        for start in stride(from: 0, to: page.count, by: Limits.scanSlice) {
+            takeScanned(page[start..<min(start + Limits.scanSlice, page.count)], drift)
+            await Task.yield()
+        }
+    }
+
+    private func takeScanned(_ slice: ArraySlice<QueuedMessage>, _ drift: ScanDrift) {
         let now = time.now
-        for message in page {
+        for message in slice {
             let before = index.domains(of: message.id)
             switch index.scanned(message, at: now) {
             case .none: continue

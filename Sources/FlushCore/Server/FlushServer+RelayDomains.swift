@@ -75,7 +75,14 @@ extension FlushServer {
             isChangingRelayDomains = true
             return
         }
-        await withCheckedContinuation { relayDomainTurns.append($0) }
+        await withCheckedContinuation { turn in
+            // Asked again, as in `wait`: the change may have ended on the way here.
+            guard isChangingRelayDomains else {
+                isChangingRelayDomains = true
+                return turn.resume()
+            }
+            relayDomainTurns.append(turn)
+        }
     }
 
     private func endChange() {

@@ -28,6 +28,8 @@ extension FlushServer {
         nextWaiter += 1
         let number = nextWaiter
         await withCheckedContinuation { continuation in
+            // Asked again: a task that does not prefer this executor is enqueued anew on the way here, and others run before it.
+            guard let running = tracker[id], !isReady(running), !(isCaller && hasEndedWaits) else { return continuation.resume() }
             let timer = Task {
                 await time.sleep(for: patience)
                 self.expire(number, of: id)
@@ -49,7 +51,11 @@ extension FlushServer {
             await time.sleep(for: Limits.firstScanPatience)
             fillWaiters.removeValue(forKey: number)?.resume()
         }
-        await withCheckedContinuation { fillWaiters[number] = $0 }
+        await withCheckedContinuation { continuation in
+            // Asked again: a task that does not prefer this executor is enqueued anew on the way here, and others run before it.
+            guard isFilling, !hasEndedWaits else { return continuation.resume() }
+            fillWaiters[number] = continuation
+        }
         timer.cancel()
     }
 

@@ -2,7 +2,7 @@
 
 extension FlushServer {
     /// IDs written in one call to the store; a longer log is written in several, others having their turn in between.
-    private static let logSlice = 5_000
+    private static let logSlice = 1_000
     /// Flushes written in one transaction.
     private static let historySlice = 500
 

@@ -26,7 +26,7 @@ public actor FlushServer: FlushService, RelayDomainService {
     /// What is fixed, and why.
     enum Limits {
         /// Messages moved in one call to the queue: small enough that an add between two batches waits for none of it.
-        static let releaseBatch = 200
+        static let releaseBatch = 100
         /// How long a request waits for the first scan; then it is answered with what is known.
         static let firstScanPatience: Duration = .seconds(20)
         /// More flushes than this at once are answered 429: each holds a task and the IDs it has released.
@@ -36,11 +36,13 @@ public actor FlushServer: FlushService, RelayDomainService {
         /// Ended flushes that wait for a history that cannot be written; beyond them the oldest are lost.
         static let unsavedFlushes = 10_000
         /// Queue events taken between two chances for others to run: a backlog must not hold up the front ends.
-        static let eventsPerTurn = 500
+        static let eventsPerTurn = 50
         /// Ended flushes kept on disk.
         static let historyFlushes = 100_000
         /// How far the log files and the history may be behind.
         static let writeBehind: Duration = .seconds(1)
+        /// Scanned messages taken between two chances for others to run.
+        static let scanSlice = 100
         /// Index slots looked at between two chances for others to run.
         static let sweepSlice = 20_000
         /// How often refresh and purge are considered; flush(8) is woken every 1,000 s for them.
@@ -137,7 +139,8 @@ public actor FlushServer: FlushService, RelayDomainService {
         try await open()
         isFilling = true
         background = [
-            Task { await self.followQueue() },
+            // On the executor all the way: the stream's own code would take every event over another thread and back.
+            Task(executorPreference: executor as? any TaskExecutor) { await self.followQueue() },
             Task { await self.fillIndex() },
             Task { await self.keepWritingBehind() },
             Task { await self.keepReconciling() },

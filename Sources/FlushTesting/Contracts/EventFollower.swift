@@ -6,7 +6,7 @@ import Synchronization
 /// The one consumer of a queue's events. It takes none before it is asked for the first time, so that a case can let them pile up.
 public final class EventFollower: Sendable {
     /// The longest wait for something that a queue must tell.
-    public static let patience = Duration.seconds(20)
+    public static let patience = Duration.seconds(60)
 
     struct Seen: Sendable {
         var events: [QueueEvent] = []

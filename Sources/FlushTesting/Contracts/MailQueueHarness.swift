@@ -23,7 +23,7 @@ public protocol MailQueueHarness: Sendable {
     func resume()
     /// Takes a message that waits or is held out of the queue, as somebody with a shell would; the engine is not told.
     func takeAway(_ id: QueueID) async throws
-    /// Makes the engine lose events: puts in messages for `domain` until it has dropped some. Nobody follows the events yet.
+    /// Makes the engine lose events: puts in messages for `domain` until some were dropped. Nobody follows the events yet.
     func flood(_ domain: DomainName) async throws -> [QueueID]
     /// From now on `release` throws. The case's opener, called again, gives an engine that works on the same messages.
     func breakDown() async

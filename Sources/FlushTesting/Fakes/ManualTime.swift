@@ -8,7 +8,8 @@ import Synchronization
 /// Sleepers wake in the order of their deadlines, those with the same one in the order in which they went to sleep; a sleeper that
 /// sleeps again during `advance` is woken again when its new deadline lies within the advance.
 public final class ManualTime: TimeSource {
-    /// How often `advance` gives way after waking somebody; enough for a chain of a few actor hops on a busy machine, no promise.
+    /// How often `advance` gives way after waking somebody, when nobody has said what to wait for; enough for a chain of a few actor hops
+    /// on a machine that is not busy, no promise.
     public static let turns = 200
 
     private struct Sleeper {
@@ -33,6 +34,7 @@ public final class ManualTime: TimeSource {
         var watchers: [Watcher] = []
         /// Sleeps that were cancelled before they began.
         var cancelled: Set<Int> = []
+        var settlers: [@Sendable () async -> Void] = []
 
         mutating func nextNumber() -> Int {
             lastNumber += 1
@@ -41,12 +43,21 @@ public final class ManualTime: TimeSource {
     }
 
     private let state: Mutex<State>
-    private let settle: @Sendable () async -> Void
 
-    /// - Parameter settle: lets woken tasks run; give a closure of your own where they run on an executor that can say when it is idle.
-    public init(now: Timestamp = Timestamp(seconds: 1_800_000_000), settle: (@Sendable () async -> Void)? = nil) {
+    public init(now: Timestamp = Timestamp(seconds: 1_800_000_000)) {
         state = Mutex(State(origin: now))
-        self.settle = settle ?? { for _ in 0..<ManualTime.turns { await Task.yield() } }
+    }
+
+    /// Tells what `advance` waits for before it begins and after each waking: `body` returns when who was woken has done what it will.
+    ///
+    /// For what sleeps on and on nothing else is sure: whoever has computed its sleep but not begun it is not asleep, and time that passes
+    /// meanwhile is lost to it.
+    public func settles(with body: @escaping @Sendable () async -> Void) { state.withLock { $0.settlers.append(body) } }
+
+    private func settle() async {
+        let settlers = state.withLock { $0.settlers }
+        for body in settlers { await body() }
+        if settlers.isEmpty { for _ in 0..<Self.turns { await Task.yield() } }
     }
 
     public var now: Timestamp { state.withLock { $0.origin + $0.elapsed } }

@@ -9,6 +9,7 @@ public struct MainCf: Sendable, Equatable {
     static let names = [
         "queue_directory", "hash_queue_names", "hash_queue_depth", "flush_service_name", "mail_version", "mail_owner", "fast_flush_domains",
         "defer_transports", "relay_domains", "transport_maps", "smtpd_etrn_restrictions", "enable_long_queue_ids",
+        "parent_domain_matches_subdomains", "maximal_backoff_time", "queue_minfree", "message_size_limit", "process_id_directory",
     ]
 
     private static let nativeServiceName = "flush"
@@ -51,9 +52,9 @@ public struct MainCf: Sendable, Equatable {
         return QueueLayout(queueDirectory: queueDirectory, hashedNames: Set(names), depth: Int(values["hash_queue_depth"] ?? "") ?? 1)
     }
 
-    /// Runs postconf(1) for this configuration directory. Blocks, at most `PostconfCommand.patience`.
+    /// Runs postconf(1) for this configuration directory. Blocks, at most `PostfixCommand.patience`.
     public static func read(configurationDirectory: String) throws(MainCfError) -> MainCf {
-        let text = try PostconfCommand.run(["-x", "-c", configurationDirectory] + names)
+        let text = try PostfixCommand.postconf.run(["-x", "-c", configurationDirectory] + names)
         let settings = MainCf(parsing: text)
         guard settings.queueDirectory.hasPrefix("/") else {
             throw MainCfError("postconf tells no queue_directory for \(configurationDirectory)")

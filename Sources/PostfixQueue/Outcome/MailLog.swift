@@ -1,7 +1,6 @@
 // Follows Postfix's log file: what became of recipients that are gone from the queue. May block.
 
 import FlushCore
-import Glibc
 import Logging
 import Synchronization
 
@@ -9,123 +8,109 @@ import Synchronization
 ///
 /// The log is a witness, not an authority: a line that does not come, or that somebody has forged, makes a count wrong and nothing else.
 final class MailLog: Sendable {
-    /// Outcomes remembered; about 5 MB.
-    static let maximumOutcomes = 20_000
-    /// Bytes read at once; a log that grows faster than we look loses its middle.
-    private static let maximumRead = 8 << 20
-    private static let maximumLine = 8_192
-    private static let chunkSize = 256 * 1024
+    /// Lines remembered, at least; about 10 MB when every address is long.
+    static let maximumLines = 20_000
 
-    private struct State {
-        var descriptor: CInt = -1
-        var inode: ino_t = 0
-        var offset = 0
-        var rest: [UInt8] = []
-        var outcomes: [QueueID: [(number: Int, line: MailLogLine)]] = [:]
+    /// What the log says of a message.
+    struct Account: Sendable, Equatable {
+        /// The last outcome of each recipient.
+        var outcomes: [String: MailLogLine] = [:]
+        /// It has left the queue: nothing more will be said.
+        var isRemoved = false
+        /// The number of the last line that was taken into account.
+        var last = 0
+    }
+
+    private struct Lines {
+        var lines: [(number: Int, line: MailLogLine)] = []
+        /// An attempt was told with the lines up to this number.
+        var told = 0
+    }
+
+    private struct Kept {
+        var lines: [QueueID: Lines] = [:]
+        /// Whose line came when; the oldest half goes at once.
         var order: [QueueID] = []
         var number = 0
-        var isLost = false
+        var isReadable = false
+
+        mutating func keep(_ line: MailLogLine, limit: Int) {
+            number += 1
+            lines[line.id, default: Lines()].lines.append((number: number, line: line))
+            order.append(line.id)
+            guard order.count >= 2 * limit else { return }
+            for id in order[..<limit] {
+                guard var entry = lines[id], !entry.lines.isEmpty else { continue }
+                entry.lines.removeFirst()
+                lines[id] = entry.lines.isEmpty ? nil : entry
+            }
+            order.removeFirst(limit)
+        }
     }
 
     private let path: String
     private let logger: Logger
-    private let state: Mutex<State>
+    private let limit: Int
+    /// Held while the file is read; never for long is `kept`, which the queue's own actor asks for.
+    private let reader: Mutex<LogReader>
+    private let kept = Mutex(Kept())
 
     /// What was logged before is of no interest. A log that is not there yet is followed from its first line.
-    init(path: String, logger: Logger) {
+    init(path: String, logger: Logger, limit: Int = MailLog.maximumLines) {
         self.path = path
         self.logger = logger
-        state = Mutex(State())
-        state.withLock { state in
-            Self.open(path, &state)
-            state.offset = Self.size(of: state.descriptor)
-        }
+        self.limit = limit
+        reader = Mutex(LogReader(path: path))
+        kept.withLock { $0.isReadable = true }
     }
 
-    deinit {
-        state.withLock { if $0.descriptor >= 0 { close($0.descriptor) } }
-    }
-
-    /// Reads what is new. Returns the number of the last outcome so far.
+    /// Reads what is new. Returns the number of the last line so far.
     @discardableResult
     func refresh() -> Int {
-        state.withLock { state in
-            if state.descriptor < 0 { Self.open(path, &state) }
-            readAll(&state)
-            var status = stat()
-            // Rotated: the old file has been read to its end, the new one is next.
-            if stat(path, &status) == 0, status.st_ino != state.inode {
-                if state.descriptor >= 0 { close(state.descriptor) }
-                Self.open(path, &state)
-                readAll(&state)
+        reader.withLock { reader in
+            let isOpen = reader.read { text in
+                guard let line = MailLogLine(text), line.status != .deferred else { return }
+                kept.withLock { $0.keep(line, limit: limit) }
             }
-            if state.descriptor < 0, !state.isLost { logger.warning("the mail log cannot be read", metadata: ["path": "\(path)"]) }
-            state.isLost = state.descriptor < 0
-            return state.number
+            let (number, wasReadable) = kept.withLock { kept in
+                defer { kept.isReadable = isOpen }
+                return (kept.number, kept.isReadable)
+            }
+            if !isOpen, wasReadable { logger.warning("the mail log cannot be read", metadata: ["path": "\(path)"]) }
+            return number
         }
     }
 
-    /// The last outcome of each of the message's recipients after the outcome of this number.
-    func outcomes(of id: QueueID, after number: Int) -> [String: MailLogLine] {
-        state.withLock { state in
-            let lines = state.outcomes[id, default: []].filter { $0.number > number }
-            return Dictionary(lines.map { ($0.line.recipient, $0.line) }) { _, last in last }
+    /// Whether it is worth while to wait for a line.
+    var isReadable: Bool { kept.withLock { $0.isReadable } }
+
+    /// What the log says of the message after this line, and after what was told.
+    func account(of id: QueueID, after number: Int) -> Account {
+        kept.withLock { kept in
+            guard let entry = kept.lines[id] else { return Account() }
+            return Self.account(entry.lines.lazy.filter { $0.number > max(number, entry.told) }.map { $0 })
         }
     }
 
-    private static func open(_ path: String, _ state: inout State) {
-        state.descriptor = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-        state.offset = 0
-        state.rest = []
-        guard state.descriptor >= 0 else { return }
-        var status = stat()
-        fstat(state.descriptor, &status)
-        state.inode = status.st_ino
+    /// All that the log says of the message, for who wants to describe it.
+    func account(of id: QueueID) -> Account {
+        kept.withLock { kept in Self.account(kept.lines[id]?.lines ?? []) }
     }
 
-    private static func size(of descriptor: CInt) -> Int {
-        var status = stat()
-        return descriptor >= 0 && fstat(descriptor, &status) == 0 ? Int(clamping: status.st_size) : 0
-    }
-
-    private func readAll(_ state: inout State) {
-        guard state.descriptor >= 0 else { return }
-        let size = Self.size(of: state.descriptor)
-        // Emptied in place, or too far ahead.
-        if size < state.offset { (state.offset, state.rest) = (0, []) }
-        if size - state.offset > Self.maximumRead { (state.offset, state.rest) = (size - Self.maximumRead, []) }
-        var chunk = [UInt8](repeating: 0, count: Self.chunkSize)
-        while true {
-            let got = pread(state.descriptor, &chunk, chunk.count, off_t(state.offset))
-            if got < 0, errno == EINTR { continue }
-            guard got > 0 else { return }
-            state.offset += got
-            state.rest += chunk[..<got]
-            takeLines(&state)
+    private static func account(_ lines: [(number: Int, line: MailLogLine)]) -> Account {
+        var account = Account()
+        for (number, line) in lines {
+            account.last = number
+            if line.status == .removed { account.isRemoved = true } else { account.outcomes[line.recipient] = line }
         }
+        return account
     }
 
-    private func takeLines(_ state: inout State) {
-        var start = 0
-        while let end = state.rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            if let line = MailLogLine(String(decoding: state.rest[start..<end], as: UTF8.self)) { keep(line, &state) }
-            start = end + 1
+    /// An attempt was told with this account: its lines are no news for the next.
+    func told(_ id: QueueID, _ account: Account) {
+        kept.withLock { kept in
+            guard let told = kept.lines[id]?.told else { return }
+            kept.lines[id]?.told = max(told, account.last)
         }
-        state.rest.removeFirst(start)
-        if state.rest.count > Self.maximumLine { state.rest = [] }
-    }
-
-    private func keep(_ line: MailLogLine, _ state: inout State) {
-        state.number += 1
-        state.outcomes[line.id, default: []].append((number: state.number, line: line))
-        state.order.append(line.id)
-        guard state.order.count >= 2 * Self.maximumOutcomes else { return }
-        // The older half goes at once.
-        for id in state.order[..<Self.maximumOutcomes] {
-            guard var lines = state.outcomes[id], !lines.isEmpty else { continue }
-            lines.removeFirst()
-            state.outcomes[id] = lines.isEmpty ? nil : lines
-        }
-        state.order.removeFirst(Self.maximumOutcomes)
     }
 }

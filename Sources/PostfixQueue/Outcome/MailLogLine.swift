@@ -2,15 +2,20 @@
 
 import FlushCore
 
-/// `… postfix/smtp[123]: QUEUEID: to=<user@domain>, relay=…, dsn=…, status=sent (250 ok)`
+/// `… postfix/smtp[123]: QUEUEID: to=<user@domain>, relay=…, dsn=…, status=sent (250 ok)`, and `… postfix/qmgr[123]: QUEUEID: removed`
 struct MailLogLine: Equatable, Sendable {
-    enum Status: Equatable, Sendable { case sent, bounced, deferred }
+    enum Status: Equatable, Sendable {
+        case sent, bounced, deferred
+        /// The message has left the queue, after all that is said of its recipients.
+        case removed
+    }
 
     var id: QueueID
-    var recipient: String
+    /// Empty when the message is meant.
+    var recipient = ""
     var status: Status
-    /// What stands in the brackets behind the status.
-    var text: String
+    /// What stands in the brackets behind the status of a recipient that was not delivered.
+    var text = ""
 
     /// Nil for every other line.
     init?(_ line: some StringProtocol) {
@@ -19,6 +24,11 @@ struct MailLogLine: Equatable, Sendable {
         let rest = line[start...]
         guard let colon = rest.firstIndex(of: ":"), let id = QueueID(rest[..<colon]) else { return nil }
         let fields = rest[rest.index(after: colon)...]
+        if fields == " removed" {
+            self.id = id
+            status = .removed
+            return
+        }
         guard fields.hasPrefix(" to=<"), let end = fields.firstRange(of: ">, ") else { return nil }
         let recipient = fields[fields.index(fields.startIndex, offsetBy: 5)..<end.lowerBound]
         guard let mark = fields[end.upperBound...].firstRange(of: ", status=") else { return nil }
@@ -31,6 +41,7 @@ struct MailLogLine: Equatable, Sendable {
         }
         self.id = id
         self.recipient = String(recipient)
+        guard status != .sent else { return }
         let words = outcome.drop { $0 != "(" }.dropFirst()
         text = DeferLog.oneLine(String(words.hasSuffix(")") ? words.dropLast() : words))
     }

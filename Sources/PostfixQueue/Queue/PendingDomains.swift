@@ -17,6 +17,8 @@ struct PendingDomains: Sendable, Equatable {
     init(_ records: inout QueueRecords, names: DomainNameCache) throws(QueueFileError) {
         var found = PendingDomains()
         var hasTime = false
+        // A message to a list may have thousands of domains: they are not compared with one another.
+        var places: [DomainName: Int] = [:]
         try records.walk { type, data in
             switch type {
             case QueueRecordType.size: found.size = QueueSizeRecord(data)?.contentBytes ?? found.size
@@ -27,7 +29,16 @@ struct PendingDomains: Sendable, Equatable {
                 }
             case QueueRecordType.pendingRecipient:
                 found.recipients += 1
-                if let domain = names.domain(ofAddress: data) { found.add(domain) }
+                guard let domain = names.domain(ofAddress: data) else { return }
+                if let last = found.domains.last, last == domain {
+                    found.counts[found.counts.count - 1] += 1
+                } else if let place = places[domain] {
+                    found.counts[place] += 1
+                } else {
+                    places[domain] = found.domains.count
+                    found.domains.append(domain)
+                    found.counts.append(1)
+                }
             default: break
             }
         }
@@ -37,15 +48,6 @@ struct PendingDomains: Sendable, Equatable {
 
     private init() {}
 
-    private mutating func add(_ domain: DomainName) {
-        if let index = domains.lastIndex(of: domain) {
-            counts[index] += 1
-        } else {
-            domains.append(domain)
-            counts.append(1)
-        }
-    }
-
     func message(_ id: QueueID, in folder: QueueFolder) -> QueuedMessage {
         QueuedMessage(id: id, place: folder.place, arrival: arrival, size: size, domains: domains)
     }
@@ -54,6 +56,8 @@ struct PendingDomains: Sendable, Equatable {
 /// Domain names met before: most mail goes to few destinations, and checking a name costs more than finding it.
 final class DomainNameCache: Sendable {
     private static let limit = 20_000
+    /// What is longer is looked up each time: memory is for names, and not for what somebody thought up.
+    private static let maximumLength = 255
     private let names = Mutex<[String: DomainName?]>([:])
 
     /// The domain right of the last `@`; nil when there is none, or what is there is no domain name.
@@ -68,7 +72,8 @@ final class DomainNameCache: Sendable {
     }
 
     private func domain(_ text: String) -> DomainName? {
-        names.withLock { names in
+        guard text.utf8.count <= Self.maximumLength else { return DomainName(text) }
+        return names.withLock { names in
             if let known = names[text] { return known }
             if names.count >= Self.limit { names.removeAll(keepingCapacity: true) }
             let domain = DomainName(text)

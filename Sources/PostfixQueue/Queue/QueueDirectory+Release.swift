@@ -34,14 +34,20 @@ extension QueueDirectory {
 
     /// Whether a message that is not released here is one that the selector means; what cannot be read may be.
     private func stays(_ id: QueueID, in folder: QueueFolder, for selector: FlushSelector) -> Bool {
-        guard case .domain = selector, let pending = try? pending(of: id, in: folder) else { return true }
-        return pending.domains.contains(where: selector.means)
+        switch selector {
+        case .everything: return true
+        case .message(let wanted): return wanted == id
+        case .domain:
+            guard let pending = try? pending(of: id, in: folder) else { return true }
+            return pending.domains.contains(where: selector.means)
+        }
     }
 
     private func releaseDeferred(
         _ id: QueueID, for selector: FlushSelector, unthrottle: Bool
     ) throws(QueueFileError) -> Released {
         let path = layout.path(of: id, in: .deferred)
+        if case .message(let wanted) = selector, wanted != id { return Released(result: .vanished) }
         let file = try QueueFileHandle(path: path)
         let pending = try file.withRecords { records throws(QueueFileError) in try PendingDomains(&records, names: names) }
         if case .domain = selector, !pending.domains.contains(where: selector.means) { return Released(result: .vanished) }

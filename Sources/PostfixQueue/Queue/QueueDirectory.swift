@@ -68,7 +68,7 @@ struct QueueDirectory: Sendable {
     // MARK: Finding and reading
 
     /// How often a message that moves while it is looked for is looked for again.
-    private static let looks = 3
+    static let looks = 3
 
     /// Reads a message where it is now, with the reasons why it waits when they are wanted.
     func look(for id: QueueID, withReasons: Bool) -> Look {
@@ -108,8 +108,8 @@ struct QueueDirectory: Sendable {
 
     private static func exists(_ path: String) -> Bool { faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 }
 
-    func reasons(of id: QueueID, limit: Int) -> DeferLog {
-        let path = layout.path(of: id, in: QueueLayout.deferLogs)
+    func reasons(of id: QueueID, in logs: String = QueueLayout.deferLogs, limit: Int) -> DeferLog {
+        let path = layout.path(of: id, in: logs)
         let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         // There is none while the message is being delivered.
         guard descriptor >= 0 else { return DeferLog([]) }

@@ -5,7 +5,11 @@ import Glibc
 
 /// The envelope of a message, as far as a flush service wants to know it.
 struct QueueFile: Equatable, Sendable {
+    /// A page of descriptions of messages to everybody must not fill the memory; nobody reads further.
+    static let maximumRecipients = 10_000
+
     struct Recipient: Equatable, Sendable {
+        /// Quoted where it has to be, as in Postfix's logs.
         var address: String
         var isPending: Bool
     }
@@ -14,7 +18,10 @@ struct QueueFile: Equatable, Sendable {
     /// As Postfix shows it.
     var size = 0
     var sender = ""
+    /// The first `maximumRecipients`.
     var recipients: [Recipient] = []
+    /// One of them needs no more attempts.
+    var hasDone: Bool { recipients.contains { !$0.isPending } }
 
     /// Reads everything.
     init(_ records: inout QueueRecords) throws(QueueFileError) {
@@ -28,9 +35,11 @@ struct QueueFile: Equatable, Sendable {
                     file.arrival = time
                     hasTime = true
                 }
-            case QueueRecordType.sender: file.sender = String(decoding: data, as: UTF8.self)
-            case QueueRecordType.pendingRecipient: file.recipients.append(.init(address: String(decoding: data, as: UTF8.self), isPending: true))
-            case QueueRecordType.doneRecipient: file.recipients.append(.init(address: String(decoding: data, as: UTF8.self), isPending: false))
+            case QueueRecordType.sender: file.sender = QuotedAddress.text(data)
+            case QueueRecordType.pendingRecipient, QueueRecordType.doneRecipient:
+                guard file.recipients.count < Self.maximumRecipients else { return }
+                let isPending = type == QueueRecordType.pendingRecipient
+                file.recipients.append(.init(address: QuotedAddress.text(data), isPending: isPending))
             default: break
             }
         }

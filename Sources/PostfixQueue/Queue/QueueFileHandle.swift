@@ -13,6 +13,7 @@ struct QueueFileHandle: ~Copyable {
 
     private let descriptor: CInt
     private let mode: mode_t
+    private let size: Int
     /// In `deferred`, when Postfix will try next.
     let modified: Timestamp
 
@@ -31,6 +32,7 @@ struct QueueFileHandle: ~Copyable {
         }
         self.descriptor = descriptor
         mode = status.st_mode & 0o7777
+        size = Int(status.st_size)
         modified = Timestamp(microseconds: Int64(status.st_mtim.tv_sec) * 1_000_000 + Int64(status.st_mtim.tv_nsec) / 1_000)
     }
 
@@ -41,7 +43,7 @@ struct QueueFileHandle: ~Copyable {
         let descriptor = descriptor
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: QueueRecords.bufferSize, alignment: 16)
         defer { buffer.deallocate() }
-        var records = QueueRecords(buffer: buffer) { room, offset in
+        var records = QueueRecords(buffer: buffer, size: size) { room, offset in
             while true {
                 let got = pread(descriptor, room.baseAddress, room.count, off_t(offset))
                 if got >= 0 || errno != EINTR { return got }

@@ -8,6 +8,7 @@ public struct QueueLayout: Sendable, Equatable {
     public static let maximumDepth = 4
     /// Log files about messages, beside the messages' own folders.
     static let deferLogs = "defer"
+    static let bounceLogs = "bounce"
 
     public let queueDirectory: String
     public let hashedNames: Set<String>

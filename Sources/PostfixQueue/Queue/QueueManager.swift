@@ -25,20 +25,28 @@ struct QueueManager: Sendable {
 
     init(queueDirectory: String) { path = "\(queueDirectory)/public/qmgr" }
 
-    /// Sends commands and does not wait for anything; a stopped Postfix is told at once, one that is slow is not.
-    func trigger(_ commands: [Command]) throws(Unreachable) {
+    /// Why there is no use in giving it messages; nil when it takes what it is told. Blocks for at most `patience`.
+    ///
+    /// It hangs up when it has read: that is all of an answer that there is.
+    func problem(waiting patience: Duration) -> String? {
+        do throws(Unreachable) { try trigger([.scanIncoming], waiting: patience) } catch { return error.description }
+        return nil
+    }
+
+    /// Sends commands. A stopped Postfix is told at once; one that is stuck only to who waits.
+    func trigger(_ commands: [Command], waiting patience: Duration = .zero) throws(Unreachable) {
         var status = stat()
         guard lstat(path, &status) == 0 else { throw unreachable(errno) }
         let bytes = commands.map(\.rawValue) + [0]
         switch status.st_mode & S_IFMT {
-        case S_IFSOCK: try sendToSocket(bytes)
-        // Before 3.? it was a FIFO in some packages; both are still out there.
+        case S_IFSOCK: try sendToSocket(bytes, patience)
+        // As older versions have it, and some packages still.
         case S_IFIFO: try sendToPipe(bytes)
         default: throw Unreachable(description: "\(path) is neither a socket nor a FIFO")
         }
     }
 
-    private func sendToSocket(_ bytes: [UInt8]) throws(Unreachable) {
+    private func sendToSocket(_ bytes: [UInt8], _ patience: Duration) throws(Unreachable) {
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw unreachable(errno) }
         defer { close(descriptor) }
@@ -55,6 +63,21 @@ struct QueueManager: Sendable {
         guard connected == 0 else { throw unreachable(errno) }
         // The bytes wait in the socket for its accept, also after we have closed our end.
         guard send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else { throw unreachable(errno) }
+        guard patience > .zero else { return }
+        guard hangsUp(descriptor, within: patience) else { throw unreachable(EAGAIN) }
+    }
+
+    private func hangsUp(_ descriptor: CInt, within patience: Duration) -> Bool {
+        let deadline = ContinuousClock.now + patience
+        while true {
+            let left = (deadline - ContinuousClock.now) / Duration.milliseconds(1)
+            guard left > 0 else { return false }
+            var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&wait, 1, CInt(min(left.rounded(.up), 60_000)))
+            // It says nothing: whatever there is to read is the end.
+            if ready > 0 { return true }
+            if ready < 0, errno != EINTR { return false }
+        }
     }
 
     private func sendToPipe(_ bytes: [UInt8]) throws(Unreachable) {

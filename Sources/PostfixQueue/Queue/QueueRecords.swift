@@ -68,12 +68,17 @@ struct QueueRecords {
     private let buffer: UnsafeMutableRawBufferPointer
     /// Reads at an offset and returns how many bytes; 0 at the end, negative for an error.
     private let read: (UnsafeMutableRawBufferPointer, Int) -> Int
+    private let size: Int
     private var start = 0
     private var count = 0
+    /// The file ends where the buffer does.
+    private var reachesEnd = false
 
-    init(buffer: UnsafeMutableRawBufferPointer, read: @escaping (UnsafeMutableRawBufferPointer, Int) -> Int) {
+    /// - Parameter size: the file's, when it is known: nothing is read to find its end.
+    init(buffer: UnsafeMutableRawBufferPointer, size: Int = .max, read: @escaping (UnsafeMutableRawBufferPointer, Int) -> Int) {
         precondition(buffer.count >= Self.minimumBuffer)
         self.buffer = buffer
+        self.size = size
         self.read = read
     }
 
@@ -124,7 +129,7 @@ struct QueueRecords {
     }
 
     private mutating func header(at offset: Int) throws(QueueFileError) -> (type: UInt8, dataStart: Int, length: Int) {
-        if offset < start || offset + Self.maximumHeader > start + count { try fill(at: offset) }
+        if !holds(offset, Self.maximumHeader) { try fill(at: offset) }
         let available = start + count - offset
         guard available >= 2 else { throw .corrupt("it ends at \(offset), in the middle") }
         let type = buffer[offset - start]
@@ -140,18 +145,24 @@ struct QueueRecords {
 
     /// Makes sure that these bytes are in the buffer.
     private mutating func load(_ offset: Int, _ length: Int) throws(QueueFileError) {
-        if offset < start || offset + length > start + count { try fill(at: offset) }
+        if !holds(offset, length) { try fill(at: offset) }
         guard offset + length <= start + count else { throw .corrupt("it ends in the middle of the record at \(offset)") }
+    }
+
+    /// Whether reading would bring no more of these bytes than there are.
+    private func holds(_ offset: Int, _ length: Int) -> Bool {
+        offset >= start && (offset + length <= start + count || (reachesEnd && offset <= start + count))
     }
 
     private mutating func fill(at offset: Int) throws(QueueFileError) {
         start = offset
         count = 0
-        while count < buffer.count {
+        reachesEnd = offset >= size
+        while count < buffer.count, !reachesEnd {
             let got = read(UnsafeMutableRawBufferPointer(rebasing: buffer[count...]), offset + count)
             if got < 0 { throw .system(operation: "read a queue file", code: errno) }
-            if got == 0 { break }
             count += got
+            reachesEnd = got == 0 || offset + count >= size
         }
     }
 

@@ -12,29 +12,8 @@ import Synchronization
 /// sixteen thousand. What is kept here is one entry a message, however often it moved.
 // @unchecked: `descriptor`, `watches` and `source` are touched on `queue` only, after `init`; `kept` has a lock.
 final class QueueWatch: @unchecked Sendable {
-    /// A move, as the kernel told it.
-    enum Step: Equatable, Sendable {
-        case entered(QueueFolder)
-        case left(QueueFolder)
-    }
-
-    struct Change: Sendable, Equatable {
-        /// In the order in which they happened.
-        var steps: [Step] = []
-        /// Steps may be missing: only a look at the disk can tell.
-        var isUnsure = false
-    }
-
-    struct Batch: Sendable {
-        var changes: [(id: QueueID, change: Change)] = []
-        /// Events were lost.
-        var hasOverflowed = false
-    }
-
     /// Messages with news at once; more, and they are forgotten for a scan.
     static let maximumMessages = 262_144
-    /// Steps kept of one message; more, and only the look counts.
-    private static let maximumSteps = 24
     private static let bufferSize = 256 * 1024
 
     private struct Place {
@@ -44,32 +23,9 @@ final class QueueWatch: @unchecked Sendable {
         var depth: Int
     }
 
-    private struct Kept {
-        var changes: [QueueID: Change] = [:]
-        /// Taken from the front; the first `taken` have been.
-        var order: [QueueID] = []
-        var taken = 0
-        var hasOverflowed = false
-
-        mutating func take(atMost limit: Int) -> Batch {
-            var batch = Batch(hasOverflowed: hasOverflowed)
-            hasOverflowed = false
-            let end = min(order.count, taken + limit)
-            batch.changes.reserveCapacity(end - taken)
-            for id in order[taken..<end] { batch.changes.append((id: id, change: changes.removeValue(forKey: id) ?? Change())) }
-            taken = end
-            if taken == order.count {
-                self = Kept()
-            } else if taken >= order.count / 2 {
-                order.removeFirst(taken)
-                taken = 0
-            }
-            return batch
-        }
-    }
-
     private let directory: QueueDirectory
     private let logger: Logger
+    private let limit: Int
     private let notify: @Sendable () -> Void
     private let queue = DispatchQueue(label: "etrnd.postfix.watch", qos: .userInitiated)
     private let kept = Mutex(Kept())
@@ -78,10 +34,13 @@ final class QueueWatch: @unchecked Sendable {
     private var watches: [CInt: Place] = [:]
     private var buffer = [UInt8](repeating: 0, count: bufferSize)
 
-    /// - Parameter notify: called when there is something to take, on the watch's own queue; must return at once.
-    init(_ directory: QueueDirectory, logger: Logger, notify: @escaping @Sendable () -> Void) {
+    /// - Parameters:
+    ///   - limit: messages with news that are kept.
+    ///   - notify: called when there is something to take, from anywhere; must return at once.
+    init(_ directory: QueueDirectory, logger: Logger, limit: Int = QueueWatch.maximumMessages, notify: @escaping @Sendable () -> Void) {
         self.directory = directory
         self.logger = logger
+        self.limit = limit
         self.notify = notify
     }
 
@@ -112,13 +71,27 @@ final class QueueWatch: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// The oldest news, of so many messages at most; empty when there is none.
-    func take(atMost limit: Int) -> Batch { kept.withLock { $0.take(atMost: limit) } }
+    /// The oldest news, of so many messages at most. Empty when there is none, or when what there is will be complete in a moment:
+    /// `notify` is called then.
+    func take(atMost limit: Int) -> Batch {
+        let (batch, isRest) = kept.withLock { ($0.take(atMost: limit), !$0.isEmpty) }
+        if batch.changes.isEmpty, isRest { notify() }
+        return batch
+    }
 
-    /// Has these messages looked at, as if there were news of them.
+    /// Reads what the kernel has up to now, and returns the number of the last news.
+    func drain() -> UInt64 {
+        queue.sync {
+            read()
+            return kept.withLock { $0.number }
+        }
+    }
+
+    /// Has these messages looked at, as if there were news of them; as many of them as leave room for real news.
     func mark(_ ids: [QueueID]) {
         guard !ids.isEmpty else { return }
-        for id in ids { note(id, nil) }
+        let room = kept.withLock { limit / 2 - $0.changes.count }
+        for id in ids.prefix(max(0, room)) { note(id, nil) }
         notify()
     }
 
@@ -136,7 +109,11 @@ final class QueueWatch: @unchecked Sendable {
             throw error
         }
         let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { @Sendable [weak self] in self?.read() }
+        source.setEventHandler { @Sendable [weak self] in
+            self?.read()
+            // Each move of a burst would wake two threads; the kernel keeps thousands.
+            usleep(Self.gathering)
+        }
         source.setCancelHandler { @Sendable in _ = close(descriptor) }
         self.source = source
         source.activate()
@@ -151,6 +128,9 @@ final class QueueWatch: @unchecked Sendable {
             if let failure { throw failure }
         }
     }
+
+    /// Microseconds between two reads of the kernel's events.
+    private static let gathering: UInt32 = 3_000
 
     private static let moves = UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
 
@@ -173,8 +153,7 @@ final class QueueWatch: @unchecked Sendable {
             guard got > 0 else { break }
             takeEvents(got)
         }
-        let hasNews = kept.withLock { !$0.order.isEmpty || $0.hasOverflowed }
-        if hasNews { notify() }
+        if kept.withLock({ !$0.isEmpty }) { notify() }
     }
 
     private static let headerSize = 16
@@ -202,13 +181,18 @@ final class QueueWatch: @unchecked Sendable {
             watches[watch] = nil
             return
         }
-        if mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF) != 0 { return overflow("\(place.path) was removed or renamed") }
+        if mask & UInt32(IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT) != 0 {
+            // What happens in it from now on happens elsewhere.
+            watches[watch] = nil
+            inotify_rm_watch(descriptor, watch)
+            return overflow("\(place.path) was removed or renamed")
+        }
         if mask & UInt32(IN_ISDIR) != 0 {
             if mask & UInt32(IN_CREATE | IN_MOVED_TO) != 0, name.utf8.count == 1, place.depth > 0 { follow(name, in: place) }
             return
         }
         guard mask & UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE) != 0, let id = QueueID(name), name.utf8.count > 1 else { return }
-        note(id, mask & UInt32(IN_MOVED_TO) != 0 ? .entered(place.folder) : .left(place.folder))
+        note(id, mask & UInt32(IN_MOVED_TO) != 0 ? .entered(place.folder) : .left(place.folder), isHalf: mask & UInt32(IN_MOVED_FROM) != 0)
     }
 
     /// A new hash directory: messages may have come to it before it was watched.
@@ -228,6 +212,7 @@ final class QueueWatch: @unchecked Sendable {
         }
     }
 
+    /// Moves were lost; what is known of others stays.
     private func overflow(_ why: String) {
         let isNews = kept.withLock { kept in
             defer { kept.hasOverflowed = true }
@@ -236,26 +221,18 @@ final class QueueWatch: @unchecked Sendable {
         if isNews { logger.notice("the queue has to be scanned again", metadata: ["why": "\(why)"]) }
     }
 
-    private func note(_ id: QueueID, _ step: Step?) {
-        kept.withLock { kept in
+    private func note(_ id: QueueID, _ step: Step?, isHalf: Bool = false) {
+        let isTooMuch = kept.withLock { kept in
             if kept.changes[id] == nil {
-                guard kept.changes.count < Self.maximumMessages else {
-                    kept = Kept(hasOverflowed: true)
-                    return
+                guard kept.changes.count < limit else {
+                    kept.overflow()
+                    return true
                 }
-                kept.order.append(id)
+                kept.append(id)
             }
-            var change = kept.changes[id] ?? Change()
-            if let step {
-                change.steps.append(step)
-                if change.steps.count > Self.maximumSteps {
-                    change.steps = []
-                    change.isUnsure = true
-                }
-            } else {
-                change.isUnsure = true
-            }
-            kept.changes[id] = change
+            kept.changes[id, default: Change()].note(step, isHalf: isHalf)
+            return false
         }
+        if isTooMuch { logger.notice("the queue has to be scanned again", metadata: ["why": "more than \(limit) messages had news"]) }
     }
 }

@@ -2,16 +2,16 @@
 
 import DispatchSockets
 
-/// One client's connection: feeds the session, sends its replies, puts its questions to the intake, keeps its clocks.
+/// One client's connection: feeds the session, sends its replies, puts its questions to who knows, keeps its clocks.
 ///
-/// `@unchecked Sendable`: everything here runs on the connection's loop. The handler's calls do by contract; the one task is
-/// started there and its executor preference brings it back there after every suspension.
+/// `@unchecked Sendable`: everything here runs on the connection's loop. The handler's calls do by contract; the tasks are
+/// started there and their executor preference brings them back there after every suspension.
 final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     private let connection: Connection
     private let loop: EventLoop
     private let limits: SMTPLimits
     private let hostname: String
-    private let intake: any MailIntake
+    private let services: SMTPServices
     private let tell: @Sendable (SMTPEvent) -> Void
     /// Called once, when the connection is gone and its message, if any, has found its end.
     private let finished: (SMTPConnection, SMTPEnding) -> Void
@@ -24,6 +24,8 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
 
     /// A question is being answered.
     private var isAsking = false
+    /// The task that answers; one with an older number was given up, and what it brings is for nobody.
+    private var answering = 0
     private var isReadingPaused = false
     /// The client does not read its replies: nothing more is done until it does.
     private var isOutputBlocked = false
@@ -45,7 +47,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     init(
-        connection: Connection, hostname: String, limits: SMTPLimits, intake: any MailIntake,
+        connection: Connection, hostname: String, limits: SMTPLimits, services: SMTPServices,
         tell: @escaping @Sendable (SMTPEvent) -> Void, finished: @escaping (SMTPConnection, SMTPEnding) -> Void
     ) {
         self.connection = connection
@@ -53,10 +55,10 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         self.limits = limits
         started = connection.loop.now
         self.hostname = hostname
-        self.intake = intake
+        self.services = services
         self.tell = tell
         self.finished = finished
-        session = SMTPSession(hostname: hostname, peer: connection.peer, limits: limits)
+        session = SMTPSession(hostname: hostname, peer: connection.peer, limits: limits, offer: services.offer)
     }
 
     /// Sends the greeting.
@@ -102,7 +104,8 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         switch expired {
         case .none: return
         case .output, .session(.intake): abort()
-        case .session:
+        case .session(let wait):
+            if case .etrn = wait { giveUpAnswer() }
             session.timedOut()
             advance()
         }
@@ -111,8 +114,15 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     func connectionClosed(_ connection: Connection, error: SocketError?) {
         isClosed = true
         if error != nil, session.waitsFor != .nothing, ending == .orderly { ending = .lost }
+        if case .etrn = session.waitsFor { giveUpAnswer() }
         session.disconnected()
         advance()
+    }
+
+    /// No longer waits for the answer to an ETRN; an intake's answers are always waited for, because a writer may come of them.
+    private func giveUpAnswer() {
+        answering += 1
+        isAsking = false
     }
 
     // MARK: Steps
@@ -122,18 +132,22 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         guard !isAsking else { return }
         if let question = nextQuestion() {
             isAsking = true
-            // Runs at once, here; what the intake answers without suspending costs no turn of the loop.
-            Task.immediate(executorPreference: loop) { await self.answer(question) }
+            answering += 1
+            let number = answering
+            // Runs at once, here; what is answered without suspending costs no turn of the loop.
+            Task.immediate(executorPreference: loop) { await self.answer(question, number) }
         }
         settle()
     }
 
     /// Answers questions until there are none. A loop, not a call back into `advance`: a thousand pipelined RCPTs must not nest.
-    private func answer(_ first: SMTPStep) async {
+    private func answer(_ first: SMTPStep, _ number: Int) async {
         var question: SMTPStep? = first
         while let step = question {
             await carryOut(step)
+            guard number == answering else { return }
             question = nextQuestion()
+            if question != nil, !isClosed { setDeadline(for: session.waitsFor) }
         }
         isAsking = false
         settle()
@@ -146,7 +160,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
             case .reply(let reply, let verb): send(reply, to: verb)
             case .close: close()
             case .abandon where writer == nil: continue
-            case .abandon, .checkSender, .checkRecipient, .begin, .append, .commit: return step
+            case .abandon, .checkSender, .checkRecipient, .etrn, .begin, .append, .commit: return step
             }
         }
         return nil
@@ -169,9 +183,13 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     private func carryOut(_ step: SMTPStep) async {
         switch step {
         case .checkSender(let sender, let declaredSize):
+            guard let intake = services.intake else { return session.answered(SMTPSession.confused) }
             session.answered(await intake.checkSender(sender, declaredSize: declaredSize, peer: connection.peer))
         case .checkRecipient(let recipient):
             session.answered(await verdict(on: recipient))
+        case .etrn(let argument, let number):
+            guard let etrn = services.etrn else { return session.etrnAnswered(SMTPSession.confused, number: number) }
+            session.etrnAnswered(await etrn.answer(argument, from: connection.peer), number: number)
         case .begin(let envelope): await begin(envelope)
         case .append(let chunk): await append(chunk)
         case .commit: await commit()
@@ -184,11 +202,12 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     private func verdict(on recipient: SMTPPath) async -> SMTPReply? {
-        guard let envelope = session.transaction?.envelope else { return SMTPSession.confused }
+        guard let intake = services.intake, let envelope = session.transaction?.envelope else { return SMTPSession.confused }
         return await intake.checkRecipient(recipient, in: envelope)
     }
 
     private func begin(_ envelope: SMTPEnvelope) async {
+        guard let intake = services.intake else { return session.answered(SMTPSession.confused) }
         do throws(SMTPReply) {
             writer = try await intake.begin(envelope)
             bytes = 0
@@ -251,6 +270,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         case .command: connection.deadline = min(now + limits.commandTimeout, started + limits.sessionLimit)
         case .content: connection.deadline = min(now + limits.dataTimeout, (contentStarted ?? now) + limits.contentLimit)
         case .intake: connection.deadline = now + limits.intakeTimeout
+        case .etrn: connection.deadline = now + limits.etrnTimeout
         case .nothing: connection.deadline = nil
         }
     }

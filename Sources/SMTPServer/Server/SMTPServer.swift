@@ -2,7 +2,8 @@
 
 import DispatchSockets
 
-/// Serves SMTP (RFC 5321) on any number of addresses and hands mail to a `MailIntake`.
+/// Serves SMTP (RFC 5321) on any number of addresses: hands mail to a `MailIntake`, and ETRN to an `ETRNHandler`. What is not there is
+/// not offered; a server without an intake answers ETRN only.
 ///
 /// Lives on its loop: `listen` is called there, `stop` from anywhere. Keeps itself alive while connections are open.
 ///
@@ -11,35 +12,19 @@ public final class SMTPServer: @unchecked Sendable {
     private let loop: EventLoop
     private let hostname: String
     private let limits: SMTPLimits
-    private let intake: any MailIntake
+    private let services: SMTPServices
     private let tell: @Sendable (SMTPEvent) -> Void
 
     private var listeners: [Listener] = []
     private var connections: [ObjectIdentifier: Entry] = [:]
-    private var connectionsOfClient: [Client: Int] = [:]
+    private var connectionsOfClient: [ClientKey: Int] = [:]
     private var isStopping = false
     private var whenEmpty: [() -> Void] = []
     private var stopTimer: LoopTimer?
 
     private struct Entry {
         var connection: SMTPConnection
-        var client: Client
-    }
-
-    /// Whom `maximumConnectionsPerClient` counts as one.
-    private enum Client: Hashable {
-        case ipv4(UInt32)
-        /// The upper half: a /64 is the least that one site has.
-        case ipv6(UInt64)
-        case local
-
-        init(_ address: SocketAddress) {
-            switch address {
-            case .ipv4(let number, _): self = .ipv4(number)
-            case .ipv6(let number, _, _): self = .ipv6(UInt64(truncatingIfNeeded: number >> 64))
-            case .unix: self = .local
-            }
-        }
+        var client: ClientKey
     }
 
     /// Connections beyond the limit that are taken only to be told so; those beyond wait in the kernel.
@@ -51,17 +36,19 @@ public final class SMTPServer: @unchecked Sendable {
 
     /// - Parameters:
     ///   - hostname: what greetings and EHLO answers say; a domain name or an address literal.
+    ///   - intake: where mail goes; without one MAIL is refused.
+    ///   - etrn: who answers ETRN; without one it is not implemented.
     ///   - events: called on the loop for logs and metrics.
     /// - Precondition: `limits.contentChunk` is 2 at least.
     public init(
-        loop: EventLoop, hostname: String, limits: SMTPLimits = SMTPLimits(), intake: any MailIntake,
+        loop: EventLoop, hostname: String, limits: SMTPLimits = SMTPLimits(), intake: (any MailIntake)?, etrn: (any ETRNHandler)? = nil,
         events: @escaping @Sendable (SMTPEvent) -> Void = { _ in }
     ) {
         precondition(limits.contentChunk >= 2, "a chunk must hold a line end")
         self.loop = loop
         self.hostname = hostname
         self.limits = limits
-        self.intake = intake
+        services = SMTPServices(intake: intake, etrn: etrn)
         tell = events
     }
 
@@ -100,14 +87,14 @@ public final class SMTPServer: @unchecked Sendable {
     // MARK: Connections
 
     private func take(_ connection: Connection) {
-        let client = Client(connection.peer.address)
+        let client = ClientKey(connection.peer.address)
         let ofClient = connectionsOfClient[client, default: 0]
         if isStopping { return refuse(connection, .stopping) }
         guard connections.count < limits.maximumConnections else { return refuse(connection, .tooManyConnections) }
         guard ofClient < limits.maximumConnectionsPerClient else { return refuse(connection, .tooManyConnectionsOfClient) }
 
         connectionsOfClient[client] = ofClient + 1
-        let carrier = SMTPConnection(connection: connection, hostname: hostname, limits: limits, intake: intake, tell: tell) {
+        let carrier = SMTPConnection(connection: connection, hostname: hostname, limits: limits, services: services, tell: tell) {
             [self] carrier, ending in finished(carrier, ending)
         }
         connections[ObjectIdentifier(carrier)] = Entry(connection: carrier, client: client)

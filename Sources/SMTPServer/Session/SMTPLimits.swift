@@ -24,6 +24,9 @@ public struct SMTPLimits: Sendable, Equatable {
     public var sessionLimit = Duration.seconds(4 * 3600)
     /// How long the intake may take for one answer. RFC 5321, section 4.5.3.2.6: clients wait 600 s for the reply to the content.
     public var intakeTimeout = Duration.seconds(600)
+    /// How long the answer to an ETRN may take; then it is 458. Longer than a core that has just started looks through its queue,
+    /// shorter than any client's patience.
+    public var etrnTimeout = Duration.seconds(60)
     /// How long what a client still sends is dropped after the last reply, so that it is not lost to a reset.
     public var linger = Duration.seconds(5)
     public var maximumConnections = 100

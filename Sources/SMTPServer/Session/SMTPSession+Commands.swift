@@ -1,4 +1,4 @@
-// Commands: order, arguments, answers. ETRN (RFC 1985) gets its own file beside this one and its case in `dispatch`.
+// Commands: order, arguments, answers. ETRN has a file of its own.
 
 extension SMTPSession {
     /// Carries out one command line, given without its end.
@@ -33,9 +33,10 @@ extension SMTPSession {
             reply(SMTPReply(250, "2.0.0", "OK"), to: verb)
         case .noop: reply(SMTPReply(250, "2.0.0", "OK"), to: verb)
         case .vrfy:
+            guard offer.contains(.mail) else { throw SMTPReply(502, "5.5.1", "VRFY not implemented") }
             guard !arguments.isEmpty else { throw SMTPReply(501, "5.5.4", "Syntax: VRFY address") }
             reply(SMTPReply(252, "2.0.0", "Cannot verify, but will take mail and try to deliver it"), to: verb)
-        case .help: reply(SMTPReply(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"), to: verb)
+        case .help: reply(SMTPReply(214, "2.0.0", "Commands: \(commandNames)"), to: verb)
         case .quit:
             try refuse(arguments, of: "QUIT")
             reply(SMTPReply(221, "2.0.0", "\(hostname) closing connection"), to: verb)
@@ -48,11 +49,26 @@ extension SMTPSession {
             // A web page that makes a browser talk to us must not get a second line in.
             reply(SMTPReply(500, "5.5.2", "This is SMTP; closing connection"), to: verb)
             end(abandoning: false)
-        case .expn, .etrn, .starttls, .auth, .turn, .send, .soml, .saml:
+        case .etrn: try etrn(arguments)
+        case .expn, .starttls, .auth, .turn, .send, .soml, .saml:
             throw SMTPReply(502, "5.5.1", "\(verb.rawValue.uppercased()) not implemented")
         case .other, .greeting, .content, .session:
             throw SMTPReply(500, "5.5.2", "Command not recognized")
         }
+    }
+
+    private var commandNames: String {
+        let mail = offer.contains(.mail) ? " MAIL RCPT DATA RSET NOOP VRFY" : " RSET NOOP"
+        return "HELO EHLO\(mail)\(offer.contains(.etrn) ? " ETRN" : "") HELP QUIT"
+    }
+
+    /// What EHLO lists. ETRN is there for every client, also for one that may not ask: its 459 says why, where a missing keyword would
+    /// say that the server has no such command.
+    private var keywords: [String] {
+        var keywords = ["PIPELINING"]
+        if offer.contains(.mail) { keywords += ["SIZE \(limits.maximumMessageSize)", "8BITMIME"] }
+        if offer.contains(.etrn) { keywords.append("ETRN") }
+        return keywords + ["ENHANCEDSTATUSCODES"]
     }
 
     private func refuse(_ arguments: ArraySlice<UInt8>, of command: String) throws(SMTPReply) {
@@ -68,12 +84,12 @@ extension SMTPSession {
             reply(SMTPReply(250, nil, hostname), to: verb)
         } else {
             hello = (name, "ESMTP")
-            let keywords = ["PIPELINING", "SIZE \(limits.maximumMessageSize)", "8BITMIME", "ENHANCEDSTATUSCODES"]
             reply(SMTPReply(code: 250, enhanced: nil, lines: [hostname] + keywords), to: verb)
         }
     }
 
     private mutating func mail(_ bytes: ArraySlice<UInt8>) throws(SMTPReply) {
+        guard offer.contains(.mail) else { throw SMTPReply(502, "5.5.1", "This server takes no mail") }
         guard hello != nil else { throw SMTPReply(503, "5.5.1", "Say HELO or EHLO first") }
         guard transaction == nil else { throw SMTPReply(503, "5.5.1", "A MAIL command has been given already") }
         let arguments = try SMTPArguments.mail(bytes)

@@ -13,6 +13,7 @@ extension SMTPSession {
         switch question {
         case .sender(let arguments): senderAnswered(arguments, refusal)
         case .recipient(let path): recipientAnswered(path, refusal)
+        case .etrn: fail(refusal ?? Self.confused, to: .etrn)
         case .begin: beginAnswered(refusal)
         case .append(let isLast): appendAnswered(refusal, isLast: isLast)
         case .commit: committed(refusal ?? Self.confused)

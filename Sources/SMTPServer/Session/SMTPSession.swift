@@ -28,6 +28,7 @@ struct SMTPSession {
     enum Question {
         case sender(MailArguments)
         case recipient(SMTPPath)
+        case etrn(String)
         case begin
         /// `isLast`: the end of the content has been read.
         case append(isLast: Bool)
@@ -44,6 +45,7 @@ struct SMTPSession {
     let hostname: String
     let peer: Peer
     let limits: SMTPLimits
+    let offer: SMTPOffer
 
     var phase = Phase.command
     var input = InputBuffer()
@@ -55,6 +57,8 @@ struct SMTPSession {
     /// Commands and errors since the last accepted message.
     var commands = 0
     var errors = 0
+    /// ETRNs asked since the greeting: an answer to another one than the last comes too late.
+    var etrnsAsked = 0
     /// Lines read since the greeting.
     private var linesRead = 0
     private var pending: [SMTPStep] = []
@@ -65,10 +69,11 @@ struct SMTPSession {
     /// The connection is closed: no one reads a reply.
     private(set) var isGone = false
 
-    init(hostname: String, peer: Peer, limits: SMTPLimits) {
+    init(hostname: String, peer: Peer, limits: SMTPLimits, offer: SMTPOffer = .mail) {
         self.hostname = hostname
         self.peer = peer
         self.limits = limits
+        self.offer = offer
         lines = LineReader(maximumLine: limits.maximumLine)
         reply(SMTPReply(220, nil, "\(hostname) ESMTP"), to: .greeting)
     }
@@ -103,11 +108,12 @@ struct SMTPSession {
         if self.farewell == nil { self.farewell = farewell }
     }
 
-    /// The client took too long over a command or in the content (RFC 5321, section 4.5.3.2).
+    /// The client took too long over a command or in the content (RFC 5321, section 4.5.3.2), or somebody over the answer to an ETRN.
     mutating func timedOut() {
         switch phase {
         case .command: finish(with: SMTPReply(421, "4.4.2", "\(hostname) Timeout, closing connection"))
         case .content: refuseAndClose(SMTPReply(421, "4.4.2", "\(hostname) Timeout in the content, closing connection"))
+        case .asking(.etrn(let node)): etrnTimedOut(node)
         case .asking, .over: return
         }
     }
@@ -130,6 +136,7 @@ struct SMTPSession {
         switch phase {
         case .command: .command(number: linesRead)
         case .content: .content
+        case .asking(.etrn): .etrn(number: etrnsAsked)
         case .asking: .intake
         case .over: .nothing
         }
@@ -213,7 +220,7 @@ extension SMTPSession.Question {
     var concernsWriter: Bool {
         switch self {
         case .begin, .append, .commit: true
-        case .sender, .recipient: false
+        case .sender, .recipient, .etrn: false
         }
     }
 }

@@ -9,6 +9,8 @@ enum SMTPStep {
     /// Question: `MailIntake.checkRecipient` in the session's `transaction`. Answer with `answered`, holding no copy of the
     /// envelope by then: the recipients are appended in place.
     case checkRecipient(SMTPPath)
+    /// Question: `ETRNHandler.answer`. Answer with `etrnAnswered`, and the number.
+    case etrn(String, number: Int)
     /// Question: `MailIntake.begin`. Answer with `answered`; the carrier keeps the writer.
     case begin(SMTPEnvelope)
     /// Question: `MessageWriter.append`. Answer with `answered`.
@@ -22,7 +24,7 @@ enum SMTPStep {
 
     var isQuestion: Bool {
         switch self {
-        case .checkSender, .checkRecipient, .begin, .append, .commit: true
+        case .checkSender, .checkRecipient, .etrn, .begin, .append, .commit: true
         case .reply, .abandon, .close: false
         }
     }
@@ -33,8 +35,10 @@ enum SMTPWait: Equatable {
     /// A command line; the number counts the lines read, so that bytes without an end do not move the deadline.
     case command(number: Int)
     case content
-    /// The answer to a question.
+    /// The answer to a question to the intake.
     case intake
+    /// The answer to an ETRN; the number counts them, so that each has its own time.
+    case etrn(number: Int)
     /// Nothing more: the session is over.
     case nothing
 }

@@ -125,7 +125,12 @@ extension SpoolQueue {
     ///
     /// One look at a time: who asks for a second waits for the first, and does not make an entry of what has left meanwhile.
     func refresh(_ id: QueueID) async {
-        guard looks[id] == nil else { return await withCheckedContinuation { looks[id]?.append($0) } }
+        guard looks[id] == nil else {
+            return await withCheckedContinuation { waiter in
+                // Asked again: the look may have ended on the way here, because a task may be enqueued anew by a continuation.
+                guard looks[id]?.append(waiter) != nil else { return waiter.resume() }
+            }
+        }
         if let entry = entries[id] {
             guard entry.activity == .idle || entry.activity == .inLine else { return }
             entries[id]?.activity = .moving

@@ -1,9 +1,10 @@
 // A flush server over fakes, and how a test waits for it.
 
 import Dispatch
-import FlushCore
 import FlushTesting
 import Testing
+
+@testable import FlushCore
 
 /// A serial executor, as the event loop is one.
 final class QueueExecutor: SerialExecutor {
@@ -49,14 +50,23 @@ struct Service: Sendable {
             policy: FlushPolicy(fastFlushDomains: list(fast), relayDomains: list("store:"), slowFlush: slow), parameters: parameters,
             queue: queue, logs: logs, history: history, relayDomains: self.relayDomains, time: time, executor: QueueExecutor(),
             report: { failures.append($0) })
+        time.settles { [weak server, unowned time] in
+            // The loops of its own have gone to sleep again, and what else was woken has had some turns of the server.
+            for turn in 0..<1_000 where turn < 20 || time.sleepers < Self.loops {
+                await Task.yield()
+                _ = await server?.tracker.runningCount
+            }
+        }
     }
+
+    /// Write behind, reconcile, maintenance.
+    private static let loops = 3
 
     /// Starts the server and waits until it has read the whole queue.
     func start() async throws {
         try await server.start()
         try await until("the first scan has ended") { await server.status().isIndexComplete }
-        // The loops of its own: write behind, reconcile, maintenance.
-        await time.waitForSleepers(3)
+        await time.waitForSleepers(Self.loops)
     }
 
     func flush(_ domain: DomainName = Service.branch, subdomains: Bool = false, mayFlushAll: Bool = true) async throws -> Flush {
@@ -67,7 +77,7 @@ struct Service: Sendable {
         FlushRequest(selector, via: .http, requestedBy: "test", mayFlushAll: mayFlushAll)
     }
 
-    /// Waits, ten seconds at most, until the queue has carried out so many releases.
+    /// Waits, a minute at most, until the queue has carried out so many releases.
     func waitForReleases(_ count: Int, at location: SourceLocation = #_sourceLocation) async throws {
         try await until("\(count) releases", at: location) { queue.releaseCalls.count >= count }
     }
@@ -106,11 +116,11 @@ func expectSums(_ flush: Flush, at location: SourceLocation = #_sourceLocation) 
     #expect(flush.unreleased >= 0 && flush.open >= 0, sourceLocation: location)
 }
 
-/// Waits, ten seconds at most, until `condition` holds.
+/// Waits, a minute at most, until `condition` holds.
 func until(
     _ what: Comment, at location: SourceLocation = #_sourceLocation, _ condition: @Sendable () async throws -> Bool
 ) async throws {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(60)
     while try await !condition() {
         try #require(ContinuousClock.now < deadline, what, sourceLocation: location)
         try await Task.sleep(for: .milliseconds(1))
@@ -123,4 +133,9 @@ func message(
     QueuedMessage(
         id: Samples.queueID(number), place: place, arrival: Timestamp(seconds: arrival), size: size,
         domains: domains.isEmpty ? [Service.branch] : domains)
+}
+
+/// The sizes of the batches in which so many messages are released.
+func batches(of count: Int) -> [Int] {
+    stride(from: 0, to: count, by: FlushServer.Limits.releaseBatch).map { min(FlushServer.Limits.releaseBatch, count - $0) }
 }

@@ -71,11 +71,16 @@ struct LiveServer: Sendable {
     }
 
     /// Returns when the server has no connection any more; false after `RawClient.patience`.
-    func isEmptied() async -> Bool {
+    func isEmptied() async -> Bool { await becomes { await loop.run { server.connectionCount } == 0 } }
+
+    /// Returns when so many requests have reached a handler; false after `RawClient.patience`.
+    func hasHandled(_ count: Int) async -> Bool { await becomes { handled.value >= count } }
+
+    private func becomes(_ condition: () async -> Bool) async -> Bool {
         let end = ContinuousClock.now + .seconds(RawClient.patience)
         while ContinuousClock.now < end {
-            if await loop.run({ server.connectionCount }) == 0 { return true }
-            await Task.yield()
+            if await condition() { return true }
+            try? await Task.sleep(for: .milliseconds(2))
         }
         return false
     }

@@ -6,7 +6,7 @@ import SocketTesting
 // @unchecked: each test uses its client from one piece of code at a time.
 final class RawClient: @unchecked Sendable {
     /// Every wait ends after so many seconds.
-    static let patience = 10
+    static let patience = 30
 
     private let client: BlockingClient
     private var received: [UInt8] = []
@@ -20,6 +20,8 @@ final class RawClient: @unchecked Sendable {
     func finishSending() { client.finishSending() }
     func reset() { client.reset() }
     func receiveSome(_ most: Int = 65_536) throws -> [UInt8] { try client.receiveSome(most) }
+    /// Lets time pass without reading.
+    func rest(milliseconds: CInt) throws { try client.rest(milliseconds: milliseconds) }
     func isReadable(within milliseconds: CInt) throws -> Bool { try client.isReadable(within: milliseconds) }
 
     /// Sends the bytes again and again without waiting, until the kernel takes no more for `quiet` milliseconds, or `most` are sent.

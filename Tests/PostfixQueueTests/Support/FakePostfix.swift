@@ -10,19 +10,22 @@ import Synchronization
 
 /// A queue below the system's directory for temporary files; removed with the last reference.
 ///
-/// The queue manager is a socket that takes triggers. What it does with messages is up to the test: `activate`, `deferAgain`, `deliver`.
+/// The queue manager is a socket that takes triggers. What it does with messages is up to the test, which moves them itself or gives
+/// the triggers to a `FakeQueueManager`.
 final class FakePostfix: Sendable {
     let layout: QueueLayout
     let triggers = Mutex<[String]>([])
     private let listener = Mutex<CInt?>(nil)
     private let counter = Mutex(0x10000)
+    /// Called with every trigger, before its sender is hung up on.
+    private let onTrigger = Mutex<(@Sendable (String) -> Void)?>(nil)
 
     init(hashedNames: Set<String> = ["deferred", "defer"], depth: Int = 1) throws {
         var template = Array("/tmp/pfq.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw SocketError.system(operation: "mkdtemp", code: errno) }
         let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         layout = QueueLayout(queueDirectory: path, hashedNames: hashedNames, depth: depth)
-        for name in ["public", "incoming", "active", "deferred", "hold", "defer"] { mkdir("\(path)/\(name)", 0o700) }
+        for name in ["public", "incoming", "active", "deferred", "hold", "defer", "bounce"] { mkdir("\(path)/\(name)", 0o700) }
         // As a Postfix has them that has run for a while.
         for name in hashedNames where depth > 0 {
             for digit in "0123456789ABCDEF" { mkdir("\(path)/\(name)/\(digit)", 0o700) }
@@ -37,7 +40,8 @@ final class FakePostfix: Sendable {
     // MARK: Queue manager
 
     /// Answers at `public/qmgr`, and keeps what it was told.
-    func startManager() throws {
+    func startManager(_ act: (@Sendable (String) -> Void)? = nil) throws {
+        onTrigger.withLock { $0 = act }
         let loopback = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         let path = "\(layout.queueDirectory)/public/qmgr"
         unlink(path)
@@ -47,22 +51,27 @@ final class FakePostfix: Sendable {
         DispatchQueue(label: "fake-qmgr").async { @Sendable [weak self] in
             while true {
                 let client = accept(loopback, nil, nil)
-                guard client >= 0 else { return }
+                // Closed only here: else its number might be another test's socket by the next time round.
+                guard client >= 0 else {
+                    close(loopback)
+                    return
+                }
                 var bytes = [UInt8](repeating: 0, count: 1_024)
                 let count = read(client, &bytes, bytes.count)
+                let commands = String(decoding: bytes[..<max(0, count)].filter { $0 != 0 }, as: UTF8.self)
+                self?.triggers.withLock { $0.append(commands) }
+                self?.onTrigger.withLock { $0 }?(commands)
                 close(client)
-                self?.triggers.withLock { $0.append(String(decoding: bytes[..<max(0, count)].filter { $0 != 0 }, as: UTF8.self)) }
             }
         }
     }
 
     /// Leaves the socket's file behind, as a stopped Postfix does.
     func stopManager() {
+        onTrigger.withLock { $0 = nil }
         listener.withLock { descriptor in
-            if let descriptor {
-                shutdown(descriptor, CInt(SHUT_RDWR))
-                close(descriptor)
-            }
+            // Refuses from here on, and ends the accepting.
+            if let descriptor { shutdown(descriptor, CInt(SHUT_RDWR)) }
             descriptor = nil
         }
     }
@@ -87,6 +96,23 @@ final class FakePostfix: Sendable {
         return id
     }
 
+    /// Whether the message is there, complete, and asks for its dead destinations to be forgotten.
+    func isUnthrottled(_ id: QueueID, in folder: QueueFolder) -> Bool { status(id, in: folder).st_mode & 0o040 != 0 }
+
+    /// The IDs in a folder, by their names.
+    func ids(in folder: QueueFolder) -> [QueueID] {
+        guard let leaves = try? QueueDirectory(layout: layout).leaves(of: folder) else { return [] }
+        return leaves.flatMap { (try? QueueDirectory(layout: layout).ids(in: $0)) ?? [] }.sorted()
+    }
+
+    /// What deliveries wait for: as qmgr(8) leaves a message that is not due before tomorrow.
+    func postpone(_ id: QueueID, in folder: QueueFolder) {
+        let path = layout.path(of: id, in: folder)
+        chmod(path, 0o700)
+        let tomorrow = [timespec](repeating: timespec(tv_sec: time(nil) + 86_400, tv_nsec: 0), count: 2)
+        utimensat(AT_FDCWD, path, tomorrow, 0)
+    }
+
     func move(_ id: QueueID, from: QueueFolder, to: QueueFolder) {
         rename(layout.path(of: id, in: from), prepared(id, to))
     }
@@ -105,10 +131,17 @@ final class FakePostfix: Sendable {
     }
 
     /// Writes why a recipient waits.
-    func note(_ id: QueueID, _ recipient: String, _ reason: String, isReply: Bool = false) {
+    func note(_ id: QueueID, _ recipient: String, _ reason: String, isReply: Bool = false, in log: String = "defer") {
         let text = "\n<\(recipient)>: \(reason)\nrecipient=\(recipient)\n\(isReply ? "diag_type=smtp\n" : "")reason=\(reason)\n\n"
-        makeDirectory(layout.directory(of: id, in: "defer"))
-        let descriptor = open(layout.path(of: id, in: "defer"), O_CREAT | O_WRONLY | O_TRUNC, 0o600)
+        makeDirectory(layout.directory(of: id, in: log))
+        Self.append(text, to: layout.path(of: id, in: log))
+    }
+
+    /// Forgets why recipients wait, as at the beginning of an attempt.
+    func forgetNotes(_ id: QueueID, in log: String = "defer") { unlink(layout.path(of: id, in: log)) }
+
+    static func append(_ text: String, to path: String) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         _ = write(descriptor, text, text.utf8.count)
         close(descriptor)
     }

@@ -46,9 +46,9 @@ struct Engine: Sendable {
         try result.get()
     }
 
-    /// Waits, ten seconds at most, until the events are as wanted.
+    /// Waits, a minute at most, until the events are as wanted.
     func wait(_ what: Comment, at location: SourceLocation = #_sourceLocation, until isDone: ([QueueEvent]) -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
+        let deadline = ContinuousClock.now + .seconds(60)
         while !isDone(events.elements) {
             try #require(ContinuousClock.now < deadline, "waited too long for: \(what); got \(events.elements)", sourceLocation: location)
             try await Task.sleep(for: .milliseconds(2))

@@ -32,6 +32,8 @@ final class FakeSites: Sendable {
     /// What happened so far, at the end of each delivery that reached a site.
     var records: [Record] { state.withLock { $0.records } }
     var started: Int { state.withLock { $0.started } }
+    /// Deliveries that wait for `open()`.
+    var held: Int { state.withLock { $0.waiting.count } }
     var mostAtOnce: Int { state.withLock { $0.mostAtOnce } }
 
     func answer(_ recipient: String, _ outcome: RecipientOutcome?) { state.withLock { $0.outcomes[recipient] = outcome } }

@@ -112,7 +112,7 @@ struct Spool: Sendable {
     /// Opens a spool: a new one, or the one in `folder` again. `events` stays empty when the test follows the queue itself.
     static func open(
         in folder: TemporaryFolder = TemporaryFolder(), at path: String? = nil, routes: FakeRoutes? = nil, sites: FakeSites = FakeSites(),
-        time: ManualTime = ManualTime(settle: settle), fault: (@Sendable (DiskOperation) -> CInt?)? = nil,
+        time: ManualTime = ManualTime(), fault: (@Sendable (DiskOperation) -> CInt?)? = nil,
         eventLimit: Int = EventBuffer.maximumEvents, isFollowed: Bool = true, deliver: SpoolQueue.Deliver? = nil,
         parameters change: (inout SpoolParameters) -> Void = { _ in }
     ) async throws -> Spool {
@@ -130,6 +130,13 @@ struct Spool: Sendable {
             directory: directory, parameters: parameters, routes: routes, loop: loop, pool: IOPool(label: "spool-test", width: 24), time: time,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, eventLimit: eventLimit,
             deliver: deliver ?? { await sites.deliver($0) })
+        time.settles { [weak queue, unowned time] in
+            let end = ContinuousClock.now + .seconds(30)
+            while let queue, ContinuousClock.now < end {
+                if await queue.isAtRest(time, held: deliver == nil ? sites.held : .max) { return }
+                try? await Task.sleep(for: .microseconds(200))
+            }
+        }
         let events = EventLog()
         if isFollowed {
             let stream = queue.events
@@ -146,14 +153,6 @@ struct Spool: Sendable {
     }
 
     func stop() async { await queue.stop(within: .zero) }
-
-    /// Lets the engine's loop, another thread, do what a moved clock makes it do.
-    private static let settle: @Sendable () async -> Void = {
-        for _ in 0..<40 {
-            await Task.yield()
-            usleep(50)
-        }
-    }
 
     // MARK: Sending
 
@@ -192,6 +191,14 @@ struct Spool: Sendable {
 
     func files(_ name: String) -> [String] { names(in: "\(folder.path)/spool/\(name)") }
     func path(_ name: String) -> String { "\(folder.path)/spool/\(name)" }
+}
+
+extension SpoolQueue {
+    /// Whether only time, or a site that keeps its deliveries waiting, can make the engine do something: what it does at a time is done, and
+    /// it sleeps until the next.
+    fileprivate func isAtRest(_ time: ManualTime, held: Int) -> Bool {
+        phase != .running || (alarm == nil || time.sleepers > 0) && transmissions.count <= held
+    }
 }
 
 extension FlushSelector {
