@@ -11,8 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "Tools"))
 
-from customer_server import CustomerServer  # noqa: E402
+import postfix_instance  # noqa: E402
+from customer_server import Behaviour, CustomerServer  # noqa: E402
 from daemon_process import Daemon, built_program  # noqa: E402
+from postfix_instance import PostfixDaemon, PostfixInstance  # noqa: E402
+from postfix_story import CUSTOMER, OTHER  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +44,16 @@ def make_daemon(program, directory, request):
 
     yield make
     for daemon in daemons:
-        if getattr(request.node, "failed", False):
-            print(f"--- log of {daemon.directory.name}\n{daemon.log_tail(80)}")
-        crashed = daemon.process is not None and not daemon.is_running and daemon.process.returncode not in (0, -9)
-        daemon.kill()
-        if crashed:
-            pytest.fail(f"etrnd ended by itself with {daemon.process.returncode}:\n{daemon.log_tail()}")
+        end(daemon, request)
+
+
+def end(daemon: Daemon, request) -> None:
+    if getattr(request.node, "failed", False):
+        print(f"--- log of {daemon.directory.name}\n{daemon.log_tail(80)}")
+    crashed = daemon.process is not None and not daemon.is_running and daemon.process.returncode not in (0, -9)
+    daemon.kill()
+    if crashed:
+        pytest.fail(f"etrnd ended by itself with {daemon.process.returncode}:\n{daemon.log_tail()}")
 
 
 @pytest.fixture
@@ -71,6 +78,76 @@ def make_sink():
 @pytest.fixture
 def sink(make_sink) -> CustomerServer:
     return make_sink()
+
+
+# A real Postfix. One for a module's tests, or for each set of settings that a module asks for; every test gets it without mail.
+
+@pytest.fixture(scope="session", autouse=True)
+def no_postfix_is_left():
+    yield
+    for directory in PostfixInstance.made:
+        left = postfix_instance.processes_of(directory)
+        assert not left and not directory.exists(), f"{directory} is left behind, with the processes {left}"
+
+
+@pytest.fixture(scope="module")
+def running_postfix(request):
+    if why := postfix_instance.obstacle():
+        pytest.skip(why)
+    with CustomerServer() as customer, CustomerServer() as other:
+        routes = {CUSTOMER: customer.next_hop, OTHER: other.next_hop}
+        with PostfixInstance(routes, **getattr(request, "param", {})) as instance:
+            yield instance, customer, other
+
+
+@pytest.fixture
+def postfix(running_postfix, request) -> PostfixInstance:
+    instance, *sites = running_postfix
+    for site in sites:
+        site.stop()
+        site.behaviour = Behaviour()
+        site.messages.clear()
+        site.attempts.clear()
+        site.connections = 0
+    instance.clear()
+    mark = instance.log.mark()
+    yield instance
+    if getattr(request.node, "failed", False):
+        print("--- Postfix's log\n" + "\n".join(instance.log.since(mark)[-80:]))
+
+
+@pytest.fixture
+def customer(running_postfix, postfix) -> CustomerServer:
+    """The site of CUSTOMER, down."""
+    return running_postfix[1]
+
+
+@pytest.fixture
+def other(running_postfix, postfix) -> CustomerServer:
+    """The site of OTHER, down."""
+    return running_postfix[2]
+
+
+@pytest.fixture
+def make_etrnd(program, postfix, customer, other, request):
+    """Makes and starts the flush service of this Postfix, both customers provisioned; it is ended with the test."""
+    daemons = []
+
+    def make(**parameters) -> PostfixDaemon:
+        daemons.append(PostfixDaemon(program, postfix, **parameters))
+        daemons[-1].start()
+        for domain, site in ((CUSTOMER, customer), (OTHER, other)):
+            daemons[-1].relay(domain, site.next_hop, delivery="normal")
+        return daemons[-1]
+
+    yield make
+    for daemon in daemons:
+        end(daemon, request)
+
+
+@pytest.fixture
+def etrnd(make_etrnd) -> PostfixDaemon:
+    return make_etrnd()
 
 
 @pytest.fixture(scope="session")

@@ -62,3 +62,39 @@ def is_well(daemon) -> None:
     begin = time.monotonic()
     assert daemon.get("/readyz").status == 200
     assert time.monotonic() - begin < 5
+
+
+def transcript(address, *lines: str | bytes) -> str:
+    """A dialogue, a command sent after each reply: every line, the server's as it came. Ends early when the server closes."""
+    told = []
+    with connect(address) as connection:
+        file = connection.makefile("rb")
+
+        def reply() -> bool:
+            while line := file.readline():
+                assert line.endswith(b"\r\n") and b"\r" not in line[:-2], line
+                told.append("S: " + line[:-2].decode("ascii"))
+                if line[3:4] != b"-":
+                    return True
+            return False
+
+        goes_on = reply()
+        for line in lines:
+            if not goes_on:
+                break
+            data = line.encode("ascii") if isinstance(line, str) else line
+            told.append("C: " + data.decode("latin-1"))
+            connection.sendall(data + b"\r\n")
+            goes_on = reply()
+    return "\n".join(told) + "\n"
+
+
+def etrn(daemon, argument: str) -> str:
+    """The reply to one ETRN, as it came."""
+    said = transcript(daemon.smtp, "EHLO client.example", f"ETRN {argument}", "QUIT").splitlines()
+    return said[said.index(f"C: ETRN {argument}") + 1].removeprefix("S: ")
+
+
+def index_is_complete(daemon) -> bool:
+    """The daemon has read its whole queue: from then on it tells numbers."""
+    return daemon.get("/status").json()["index_complete"]

@@ -1,8 +1,9 @@
-"""The original's three tests (the how-to of Postfix's fast ETRN service), asked over HTTP of the built daemon."""
+"""The original's three tests (the how-to of Postfix's fast ETRN service), asked over HTTP and over SMTP of the built daemon."""
 import pytest
 
 from daemon_process import wait_until
 from expectations import finished
+from peers import etrn, index_is_complete
 
 CUSTOMER, OTHER, STRANGER = "some.customer.domain", "other.customer.domain", "not.ours.example"
 
@@ -110,6 +111,63 @@ def test_with_an_empty_list_every_etrn_is_a_slow_one(make_daemon, sites):
         site.start()
 
     flush = daemon.flush(CUSTOMER)
+
+    assert flush["mode"] == "slow"
+    finished(flush, delivered=5)
+    assert len(received(sites[0])) == 3 and len(received(sites[1])) == 2
+
+
+# The same three as the how-to has them: ETRN over SMTP.
+
+
+def asked_over_smtp(daemon, domain: str, reply: str) -> dict:
+    """The flush that an ETRN has started, when it has ended."""
+    wait_until(lambda: index_is_complete(daemon), 10, "the first scan")
+    assert etrn(daemon, domain) == reply
+    flush = daemon.get("/flushes").json()["flushes"][0]
+    assert flush["domain"] == domain and flush["via"] == "smtp", flush
+    return daemon.get(f"/flushes/{flush['id']}", wait=30).json()
+
+
+def test_an_etrn_for_a_domain_with_mail_gets_exactly_its_messages(daemon, sites):
+    with_mail(daemon, sites)
+    before = {row["queue_id"] for row in daemon.messages(CUSTOMER)}
+    started = f"253 OK, 3 pending messages for node {CUSTOMER} started"
+    failed = asked_over_smtp(daemon, CUSTOMER, started)
+    finished(failed, deferred_again=3)
+    assert {row["queue_id"] for row in daemon.messages(CUSTOMER)} == before
+    for site in sites:
+        site.start()
+
+    flush = asked_over_smtp(daemon, CUSTOMER, started)
+
+    assert flush["mode"] == "fast" and flush["id"] != failed["id"]
+    finished(flush, delivered=3)
+    assert received(sites[0]) == [f"{CUSTOMER}-{n}" for n in range(3)]
+    assert sites[1].connections == 0
+    assert daemon.waiting(CUSTOMER) == 0 and daemon.waiting(OTHER) == 2
+
+
+def test_an_etrn_for_a_relay_domain_without_mail_causes_no_attempt_at_all(daemon, sites):
+    with_mail(daemon, sites, customer=0)
+    for site in sites:
+        site.start()
+
+    flush = asked_over_smtp(daemon, CUSTOMER, f"251 OK, no messages waiting for node {CUSTOMER}")
+
+    finished(flush)
+    assert flush["mode"] == "fast" and flush["matched"] == 0
+    finished(daemon.flush(OTHER), delivered=2)
+    assert sites[0].connections == 0
+    assert len(sites[1].snapshot()) == 2
+
+
+def test_an_etrn_for_a_domain_outside_the_list_causes_an_attempt_at_everything(daemon, sites):
+    with_mail(daemon, sites)
+    for site in sites:
+        site.start()
+
+    flush = asked_over_smtp(daemon, STRANGER, f"250 OK, queuing for node {STRANGER} started")
 
     assert flush["mode"] == "slow"
     finished(flush, delivered=5)

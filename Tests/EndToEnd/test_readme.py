@@ -14,7 +14,7 @@ STORY = re.compile(r"^<!-- story -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTA
 @pytest.fixture(scope="module")
 def blocks() -> list[str]:
     found = STORY.findall((ROOT / "README.md").read_text())
-    assert len(found) == 6, "the story has six blocks of commands"
+    assert len(found) == 7, "the story has seven blocks of commands"
     return found
 
 
@@ -53,7 +53,8 @@ def test_the_story_works_as_printed(daemon, make_sink, blocks):
     assert early["deferred_again"] == 1 and "refused" in early["last_reason"]
     assert documents(parts[4])[0]["delivered"] == 1
     assert "This waited for you." in ran.stdout
-    assert [flush["delivered"] for flush in documents(parts[5])[0]["flushes"]] == [1, 0]
+    assert "251 OK, no messages waiting for node customer.example" in parts[5]
+    assert [(flush["via"], flush["delivered"]) for flush in documents(parts[6])[0]["flushes"]] == [("smtp", 0), ("http", 1), ("http", 0)]
 
 
 def test_the_demo_tells_its_story(program):
