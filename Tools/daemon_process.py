@@ -46,7 +46,7 @@ def wait_until(condition, seconds: float, what: str, step: float = 0.02):
         time.sleep(step)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child before exec: the kernel ends it when the parent dies, so that an aborted run leaves nothing behind."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -119,7 +119,7 @@ class Daemon:
             stderr=subprocess.PIPE,
             cwd=self.directory,
             env=self.environment,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
         self._reader.start()

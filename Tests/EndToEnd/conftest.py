@@ -1,7 +1,10 @@
 """Fixtures of the end-to-end tests: the built daemon in a temporary directory, and customers' SMTP servers."""
 import datetime
 import ipaddress
+import os
+import shutil
 import ssl
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +17,7 @@ sys.path.insert(0, str(ROOT / "Tools"))
 import postfix_instance  # noqa: E402
 from customer_server import Behaviour, CustomerServer  # noqa: E402
 from daemon_process import Daemon, built_program  # noqa: E402
+from etrn_provider import GATEWAY, OPTIONS, Gateway, options, stocked  # noqa: E402
 from postfix_instance import PostfixDaemon, PostfixInstance  # noqa: E402
 from postfix_story import CUSTOMER, OTHER  # noqa: E402
 
@@ -21,6 +25,13 @@ from postfix_story import CUSTOMER, OTHER  # noqa: E402
 @pytest.fixture(scope="session")
 def program() -> Path:
     return built_program()
+
+
+@pytest.fixture(scope="session")
+def etrnctl(program) -> Path:
+    path = Path(os.environ.get("E2E_ETRNCTL", program.parent / "etrnctl"))
+    assert path.exists(), f"{path} is not there; run `swift build` first"
+    return path
 
 
 @pytest.fixture
@@ -78,6 +89,61 @@ def make_sink():
 @pytest.fixture
 def sink(make_sink) -> CustomerServer:
     return make_sink()
+
+
+# ETRN, asked of the daemon itself or of `etrnctl gateway` before it.
+
+
+@pytest.fixture
+def make_gateway(etrnctl, request):
+    """Makes gateways in front of a server; they are ended with the test, and must not have ended before."""
+    gateways = []
+
+    def make(server: str, *words: str, **parameters) -> Gateway:
+        gateways.append(Gateway(etrnctl, server, *options(parameters), *words))
+        return gateways[-1]
+
+    yield make
+    for gateway in gateways:
+        code = gateway.process.poll()
+        gateway.kill()
+        if getattr(request.node, "failed", False):
+            print("--- log of the gateway\n" + "".join(gateway.log))
+        assert code in (None, 0), f"the gateway ended by itself with {code}: {gateway.log}"
+
+
+@pytest.fixture
+def make_stocked_daemon(make_daemon, make_sink, make_gateway):
+    """Makes a daemon with customers whose `etrn_port` is its own or a gateway's; what is set for ETRN is set there, and only there."""
+
+    def make(way: str, **parameters) -> Daemon:
+        if way != GATEWAY:
+            daemon = stocked(make_daemon(**parameters), make_sink)
+            daemon.etrn_port = daemon.smtp
+            return daemon
+        daemon = stocked(make_daemon(**{name: value for name, value in parameters.items() if name not in OPTIONS}), make_sink)
+        host, port = daemon.http
+        own = {name: value for name, value in parameters.items() if name in OPTIONS}
+        daemon.etrn_port = make_gateway(f"http://{host}:{port}", **own).address
+        return daemon
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs a program with a home of its own, and returns its exit code and what it told."""
+
+    def run(*command) -> tuple[int, str]:
+        assert shutil.which(command[0]), f"{command[0]} is not there; `make deps` installs it"
+        environment = {"HOME": str(tmp_path), "FETCHMAILHOME": str(tmp_path), "PATH": os.environ["PATH"], "LC_ALL": "C"}
+        ran = subprocess.run(
+            [str(word) for word in command], env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=60, check=False,
+        )
+        return ran.returncode, ran.stdout.decode("utf-8", "replace")
+
+    return run
 
 
 # A real Postfix. One for a module's tests, or for each set of settings that a module asks for; every test gets it without mail.

@@ -1,9 +1,15 @@
 """Raw peers of the daemon, and what can be seen of it from outside."""
 import contextlib
+import os
 import socket
 import time
 
 HOST = b"Host: localhost\r\n"
+
+
+def clean_environment() -> dict[str, str]:
+    """Without what the person who runs this has set for a service of their own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ETRND_") and name != "NO_COLOR"}
 
 
 def connect(address, timeout=20.0) -> socket.socket:
@@ -89,9 +95,9 @@ def transcript(address, *lines: str | bytes) -> str:
     return "\n".join(told) + "\n"
 
 
-def etrn(daemon, argument: str) -> str:
+def etrn(address, argument: str) -> str:
     """The reply to one ETRN, as it came."""
-    said = transcript(daemon.smtp, "EHLO client.example", f"ETRN {argument}", "QUIT").splitlines()
+    said = transcript(address, "EHLO client.example", f"ETRN {argument}", "QUIT").splitlines()
     return said[said.index(f"C: ETRN {argument}") + 1].removeprefix("S: ")
 
 

@@ -1,7 +1,6 @@
-"""SMTP ETRN (RFC 1985): every reply byte for byte, hostile clients, and real ones that nobody here wrote."""
+"""SMTP ETRN (RFC 1985), in the daemon and in `etrnctl gateway`: every reply byte for byte, hostile clients, and real ones."""
 import contextlib
-import os
-import shutil
+import functools
 import socket
 import subprocess
 import threading
@@ -9,29 +8,21 @@ import threading
 import pytest
 
 from daemon_process import wait_until
+from etrn_provider import CUSTOMER, EMPTY, GATEWAY, IN_PROCESS, OTHER, STRANGER
 from expectations import finished
-from peers import connect, etrn, index_is_complete, is_well, read_all, read_until, transcript
+from peers import connect, etrn, is_well, read_all, read_until, transcript
 
-CUSTOMER, OTHER, EMPTY, STRANGER = "customer.example", "other.example", "empty.example", "stranger.example"
+
+@pytest.fixture(params=[IN_PROCESS, GATEWAY])
+def way(request) -> str:
+    """Every test here is run against the daemon's own ETRN and against the gateway's: the replies are the same."""
+    return request.param
 
 
 @pytest.fixture
-def make_provider(make_daemon, make_sink):
-    """Makes a daemon with three customers whose sites are down: two messages for the first, one for the second, none for the third."""
-
-    def make(**parameters):
-        daemon = make_daemon(**parameters)
-        daemon.sites = {domain: make_sink() for domain in (CUSTOMER, OTHER, EMPTY)}
-        for domain, site in daemon.sites.items():
-            daemon.relay(domain, site.next_hop)
-        for domain, count in ((CUSTOMER, 2), (OTHER, 1)):
-            for n in range(count):
-                daemon.send(f"user{n}@{domain}", test_id=f"{domain}-{n}")
-            wait_until(lambda: daemon.waiting(domain) == count, 10, f"the mail for {domain}")
-        wait_until(lambda: index_is_complete(daemon), 10, "the first scan")
-        return daemon
-
-    return make
+def make_provider(make_stocked_daemon, way):
+    """Makes a daemon with customers to be asked through its `etrn_port`."""
+    return functools.partial(make_stocked_daemon, way)
 
 
 @pytest.fixture
@@ -55,23 +46,30 @@ S: 250-8BITMIME
 S: 250-ETRN
 S: 250 ENHANCEDSTATUSCODES
 """
+# The gateway takes no mail.
+HELLOS = {IN_PROCESS: HELLO, GATEWAY: HELLO.replace("S: 250-SIZE 10240000\nS: 250-8BITMIME\n", "")}
 BYE = """\
 C: QUIT
 S: 221 2.0.0 relay.provider.example closing connection
 """
 
 
-def said(daemon, *lines: str | bytes) -> str:
+@pytest.fixture
+def said(way):
     """What is said after EHLO, up to the QUIT; both have been compared."""
-    whole = transcript(daemon.smtp, "EHLO client.example", *lines, "QUIT")
-    assert whole.startswith(HELLO) and whole.endswith(BYE), whole
-    return whole.removeprefix(HELLO).removesuffix(BYE)
+
+    def said(daemon, *lines: str | bytes) -> str:
+        whole = transcript(daemon.etrn_port, "EHLO client.example", *lines, "QUIT")
+        assert whole.startswith(HELLOS[way]) and whole.endswith(BYE), whole
+        return whole.removeprefix(HELLOS[way]).removesuffix(BYE)
+
+    return said
 
 
 # Replies.
 
 
-def test_a_site_asks_for_its_mail_and_gets_it(provider):
+def test_a_site_asks_for_its_mail_and_gets_it(provider, said, way):
     for site in provider.sites.values():
         site.start()
 
@@ -85,7 +83,7 @@ S: 250 OK, queuing for node stranger.example started
 """
     flushes = provider.get("/flushes").json()["flushes"]
     assert [(flush["domain"], flush["mode"]) for flush in flushes] == [(STRANGER, "slow"), (EMPTY, "fast"), (CUSTOMER, "fast")]
-    assert {(flush["via"], flush["requested_by"]) for flush in flushes} == {("smtp", "trusted:127.0.0.1")}
+    assert {(flush["via"], flush["requested_by"]) for flush in flushes} == {("smtp" if way == IN_PROCESS else "http", "trusted:127.0.0.1")}
     customer = provider.get(f"/flushes/{flushes[2]['id']}", wait=30).json()
     finished(customer, delivered=2)
     assert sorted(message.header("X-Test-ID") for message in provider.sites[CUSTOMER].snapshot()) == [f"{CUSTOMER}-0", f"{CUSTOMER}-1"]
@@ -93,7 +91,7 @@ S: 250 OK, queuing for node stranger.example started
 
 
 def test_helo_is_enough_and_nothing_is_not(provider):
-    assert transcript(provider.smtp, f"ETRN {EMPTY}", "HELO client.example", f"etrn {EMPTY.upper()}", "QUIT") == """\
+    assert transcript(provider.etrn_port, f"ETRN {EMPTY}", "HELO client.example", f"etrn {EMPTY.upper()}", "QUIT") == """\
 S: 220 relay.provider.example ESMTP
 C: ETRN empty.example
 S: 503 5.5.1 Say HELO or EHLO first
@@ -109,9 +107,9 @@ def test_subdomains_are_asked_for_with_an_at_sign(provider):
     wait_until(lambda: provider.waiting(f"ship.{CUSTOMER}") == 1, 10, "the message's record")
     provider.sites[CUSTOMER].start()
 
-    assert etrn(provider, CUSTOMER) == f"253 OK, 2 pending messages for node {CUSTOMER} started"
+    assert etrn(provider.etrn_port, CUSTOMER) == f"253 OK, 2 pending messages for node {CUSTOMER} started"
     finished(last_flush(provider), delivered=2)
-    assert etrn(provider, f"@{CUSTOMER}") == f"253 OK, 1 pending messages for node @{CUSTOMER} started"
+    assert etrn(provider.etrn_port, f"@{CUSTOMER}") == f"253 OK, 1 pending messages for node @{CUSTOMER} started"
     flush = finished(last_flush(provider), delivered=1)
     assert flush["subdomains"] is True
 
@@ -121,20 +119,20 @@ def test_who_joins_a_running_flush_is_told_no_number(provider):
     site.behaviour.hold_greeting = threading.Event()
     site.start()
 
-    assert etrn(provider, CUSTOMER) == f"253 OK, 2 pending messages for node {CUSTOMER} started"
-    assert etrn(provider, CUSTOMER) == f"252 OK, pending messages for node {CUSTOMER} started"
+    assert etrn(provider.etrn_port, CUSTOMER) == f"253 OK, 2 pending messages for node {CUSTOMER} started"
+    assert etrn(provider.etrn_port, CUSTOMER) == f"252 OK, pending messages for node {CUSTOMER} started"
     site.behaviour.hold_greeting.set()
     finished(last_flush(provider), delivered=2)
-    assert etrn(provider, CUSTOMER) == f"251 OK, no messages waiting for node {CUSTOMER}"
+    assert etrn(provider.etrn_port, CUSTOMER) == f"251 OK, no messages waiting for node {CUSTOMER}"
 
 
 def test_an_empty_answer_can_be_a_253(make_provider):
     daemon = make_provider(etrn_empty_reply=253)
 
-    assert etrn(daemon, EMPTY) == f"253 OK, 0 pending messages for node {EMPTY} started"
+    assert etrn(daemon.etrn_port, EMPTY) == f"253 OK, 0 pending messages for node {EMPTY} started"
 
 
-def test_a_named_queue_is_its_domains(make_provider):
+def test_a_named_queue_is_its_domains(make_provider, said):
     daemon = make_provider(etrn_queues=f"{{ships = {CUSTOMER}, {OTHER}}} {{north = @{EMPTY}}}")
     for site in daemon.sites.values():
         site.start()
@@ -155,7 +153,7 @@ S: 501 Syntax Error in Parameters
 def test_a_refusal_has_its_reason(make_provider):
     daemon = make_provider(slow_flush="reject")
 
-    assert etrn(daemon, STRANGER) == (
+    assert etrn(daemon.etrn_port, STRANGER) == (
         "459 Node stranger.example not allowed: stranger.example is not matched by fast_flush_domains, and slow_flush is reject"
     )
 
@@ -163,10 +161,10 @@ def test_a_refusal_has_its_reason(make_provider):
 def test_lists_that_cannot_tell_are_458(make_provider):
     daemon = make_provider(fast_flush_domains="/no/such/file")
 
-    assert etrn(daemon, CUSTOMER) == f"458 Unable to queue messages for node {CUSTOMER}"
+    assert etrn(daemon.etrn_port, CUSTOMER) == f"458 Unable to queue messages for node {CUSTOMER}"
 
 
-def test_only_the_networks_may_ask(make_provider):
+def test_only_the_networks_may_ask(make_provider, said):
     daemon = make_provider(etrn_networks="192.0.2.0/24")
 
     # EHLO lists it all the same: the refusal says why, a missing keyword would not.
@@ -182,8 +180,8 @@ S: 501 Syntax Error in Parameters
 def test_a_client_may_ask_only_so_often(make_provider):
     daemon = make_provider(smtpd_client_etrn_rate_limit=2)
 
-    assert [etrn(daemon, EMPTY)[:3] for _ in range(2)] == ["251"] * 2
-    assert etrn(daemon, EMPTY) == f"459 Node {EMPTY} not allowed: too many requests from 127.0.0.1, try again later"
+    assert [etrn(daemon.etrn_port, EMPTY)[:3] for _ in range(2)] == ["251"] * 2
+    assert etrn(daemon.etrn_port, EMPTY) == f"459 Node {EMPTY} not allowed: too many requests from 127.0.0.1, try again later"
 
 
 BAD_QUEUES = {
@@ -224,12 +222,11 @@ WRONG = {
     "tab": (["ETRN\tcustomer.example"], "500 5.5.2 Control character in the command"),
     "too long a line": (["ETRN " + "x" * 5000], "500 5.5.2 Line too long: at most 2048 bytes"),
     "too long a name": (["ETRN " + "x" * 1000 + ".example"], "501 Syntax Error in Parameters"),
-    "in a transaction": (["MAIL FROM:<a@b.example>", f"ETRN {CUSTOMER}"], "503 5.5.1 ETRN cannot come in a mail transaction"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_command_is_refused_and_asks_nothing(provider, name):
+def test_a_wrong_command_is_refused_and_asks_nothing(provider, said, name):
     lines, reply = WRONG[name]
 
     text = said(provider, *lines, "RSET", f"ETRN {EMPTY}")
@@ -241,7 +238,7 @@ def test_a_wrong_command_is_refused_and_asks_nothing(provider, name):
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\r\n", b"\n\r\n"], ids=repr)
 def test_a_line_with_another_end_closes_the_session(provider, end):
-    with connect(provider.smtp) as connection:
+    with connect(provider.etrn_port) as connection:
         read_until(connection, b"\r\n")
         connection.sendall(b"HELO client.example\r\n")
         read_until(connection, b"\r\n")
@@ -251,6 +248,37 @@ def test_a_line_with_another_end_closes_the_session(provider, end):
     assert provider.get("/flushes").json()["flushes"] == []
 
 
+@pytest.mark.parametrize("way", [IN_PROCESS], indirect=True)
+def test_in_a_transaction_it_is_refused(provider, said):
+    assert said(provider, "MAIL FROM:<a@b.example>", f"ETRN {CUSTOMER}", "RSET", f"ETRN {EMPTY}") == """\
+C: MAIL FROM:<a@b.example>
+S: 250 2.1.0 OK
+C: ETRN customer.example
+S: 503 5.5.1 ETRN cannot come in a mail transaction
+C: RSET
+S: 250 2.0.0 OK
+C: ETRN empty.example
+S: 251 OK, no messages waiting for node empty.example
+"""
+
+
+@pytest.mark.parametrize("way", [GATEWAY], indirect=True)
+def test_a_gateway_takes_no_mail(provider, said):
+    assert said(provider, "MAIL FROM:<a@b.example>", "RCPT TO:<b@customer.example>", "DATA", "VRFY a", f"ETRN {EMPTY}") == """\
+C: MAIL FROM:<a@b.example>
+S: 502 5.5.1 This server takes no mail
+C: RCPT TO:<b@customer.example>
+S: 503 5.5.1 Give a MAIL command first
+C: DATA
+S: 503 5.5.1 Give MAIL and RCPT commands first
+C: VRFY a
+S: 502 5.5.1 VRFY not implemented
+C: ETRN empty.example
+S: 251 OK, no messages waiting for node empty.example
+"""
+
+
+@pytest.mark.parametrize("way", [IN_PROCESS], indirect=True)
 def test_in_a_message_it_is_text(provider):
     provider.send(f"user@{EMPTY}", body=f"x\r\nETRN {CUSTOMER}\r\nx", test_id="text")
 
@@ -259,7 +287,7 @@ def test_in_a_message_it_is_text(provider):
 
 
 def test_a_thousand_in_one_write_end_the_session_and_disturb_nobody(provider):
-    with connect(provider.smtp) as connection:
+    with connect(provider.etrn_port) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(b"EHLO client.example\r\n" + f"ETRN {EMPTY}\r\n".encode() * 1000)
         lines = read_all(connection).splitlines()
@@ -267,14 +295,14 @@ def test_a_thousand_in_one_write_end_the_session_and_disturb_nobody(provider):
     told = f"251 OK, no messages waiting for node {EMPTY}".encode()
     assert lines.count(told) == 99  # EHLO is a command too
     assert lines[-1] == b"421 4.7.0 relay.provider.example Too many commands without a message, closing connection"
-    assert etrn(provider, EMPTY).startswith("251 ")
+    assert etrn(provider.etrn_port, EMPTY).startswith("251 ")
     is_well(provider)
 
 
 def test_a_session_may_be_allowed_more(make_provider):
     daemon = make_provider(smtpd_junk_command_limit=10_000, smtpd_client_etrn_rate_limit=0)
 
-    with connect(daemon.smtp) as connection:
+    with connect(daemon.etrn_port) as connection:
         connection.sendall(b"EHLO client.example\r\n" + f"ETRN {EMPTY}\r\n".encode() * 1000 + b"QUIT\r\n")
         lines = read_all(connection).splitlines()
 
@@ -285,7 +313,7 @@ def test_a_session_may_be_allowed_more(make_provider):
 def test_pipelined_commands_are_answered_in_order_whatever_the_pieces(provider):
     commands = [f"ETRN {domain}" for domain in (EMPTY, f"n1.{EMPTY}", f"n2.{EMPTY}", "-x", f"@{EMPTY}")]
     data = ("EHLO client.example\r\n" + "".join(line + "\r\n" for line in commands) + "QUIT\r\n").encode()
-    with connect(provider.smtp) as connection:
+    with connect(provider.etrn_port) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in data:
             connection.sendall(bytes([byte]))
@@ -298,16 +326,16 @@ def test_pipelined_commands_are_answered_in_order_whatever_the_pieces(provider):
 
 def test_a_client_that_leaves_with_its_question_leaves_nothing(provider):
     for _ in range(30):  # fewer than one client may have open
-        with connect(provider.smtp) as connection:
+        with connect(provider.etrn_port) as connection:
             connection.sendall(f"EHLO c.example\r\nETRN {EMPTY}\r\nETRN {CUSTOMER}\r\nETRN".encode())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    assert etrn(provider, EMPTY).startswith("251 ")
+    assert etrn(provider.etrn_port, EMPTY).startswith("251 ")
     is_well(provider)
 
 
 def test_fifty_clients_at_once_get_their_answers(provider):
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(connect(provider.smtp)) for _ in range(45)]
+        clients = [stack.enter_context(connect(provider.etrn_port)) for _ in range(45)]
         for number, client in enumerate(clients):
             client.sendall(f"EHLO c{number}.example\r\nETRN n{number}.{EMPTY}\r\nQUIT\r\n".encode())
         for number, client in enumerate(clients):
@@ -318,25 +346,9 @@ def test_fifty_clients_at_once_get_their_answers(provider):
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs a program with a home of its own, and returns its exit code and what it told."""
-
-    def run(*command) -> tuple[int, str]:
-        assert shutil.which(command[0]), f"{command[0]} is not there; `make deps` installs it"
-        environment = {"HOME": str(tmp_path), "FETCHMAILHOME": str(tmp_path), "PATH": os.environ["PATH"], "LC_ALL": "C"}
-        ran = subprocess.run(
-            [str(word) for word in command], env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=60, check=False,
-        )
-        return ran.returncode, ran.stdout.decode("utf-8", "replace")
-
-    return run
-
-
-@pytest.fixture
 def fetchmail(run):
     def poll(daemon, *domains: str) -> tuple[int, str]:
-        host, port = daemon.smtp
+        host, port = daemon.etrn_port
         return run(
             "fetchmail", "-f", "/dev/null", "-v", "--nodetach", "--nosyslog", "--sslproto", "", "--proto", "etrn", "--service", port,
             "--fetchdomains", ",".join(domains), host,
@@ -385,7 +397,7 @@ def test_fetchmail_tells_a_refusal(make_provider, fetchmail):
 
 
 def test_curl_asks(provider, run):
-    host, port = provider.smtp
+    host, port = provider.etrn_port
     provider.sites[CUSTOMER].start()
 
     code, text = run("curl", "-sS", f"smtp://{host}:{port}/client.example", "-X", f"ETRN {CUSTOMER}")
@@ -397,7 +409,7 @@ def test_curl_asks(provider, run):
 
 
 def test_swaks_asks(provider, run):
-    host, port = provider.smtp
+    host, port = provider.etrn_port
     provider.sites[CUSTOMER].start()
 
     # It has no ETRN of its own; its EHLO takes the command along, and the reply is shown for its QUIT.

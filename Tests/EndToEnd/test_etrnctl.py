@@ -12,20 +12,10 @@ import pytest
 
 from conftest import ROOT
 from daemon_process import wait_until
+from peers import clean_environment
 
 OK, USAGE, DATA, UNAVAILABLE, TEMPORARY, PERMISSION, CONFIGURATION = 0, 64, 65, 69, 75, 77, 78
 DOMAIN = "customer.example"
-
-
-@pytest.fixture(scope="session")
-def etrnctl(program) -> Path:
-    path = Path(os.environ.get("E2E_ETRNCTL", program.parent / "etrnctl"))
-    assert path.exists(), f"{path} is not there; run `swift build` first"
-    return path
-
-
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("ETRND_") and name != "NO_COLOR"}
 
 
 @pytest.fixture
@@ -306,6 +296,7 @@ def test_who_is_not_permitted_is_77(make_daemon, etrnctl):
     ["flush", "a.example", "--smtp", "nonsense"], ["flush", "a.example\r\nQUIT", "--smtp", "127.0.0.1:25"], ["domain"], ["domain", "a..b"],
     ["message", "no-id"], ["domains", "--limit", "0"], ["nonsense"], ["status", "--url", "ftp://x"], ["relay-domain", "apply", "x"],
     ["relay-domain", "set", "a.example", "--delivery", "often"], ["gateway"], ["gateway", "--listen", "127.0.0.1:0", "--networks", "x"],
+    ["gateway", "--listen", "127.0.0.1:0", "--error-limit", "0"], ["gateway", "--listen", "127.0.0.1:0", "--rate-time-unit", "0s"],
 ], ids=lambda arguments: " ".join(arguments)[:40].replace("\r\n", "CRLF"))
 def test_wrong_usage_is_64(ctl, arguments):
     assert ctl(*arguments, code=USAGE).stderr
@@ -385,43 +376,6 @@ def test_postqueue_exits_as_the_original(postqueue, directory):
     assert postqueue("-i", "no-id").returncode == USAGE
     assert postqueue("-i", "NOSUCHID").returncode == UNAVAILABLE
     assert postqueue("-f", url=f"unix:{directory}/none").returncode == UNAVAILABLE
-
-
-# The gateway.
-
-
-def test_a_gateway_asks_the_daemon_elsewhere(daemon, sink, etrnctl):
-    with_mail(daemon, sink, delivery="etrn-only")
-    gateway = subprocess.Popen(
-        [etrnctl, "gateway", "--listen", "127.0.0.1:0", "--server", f"http://127.0.0.1:{daemon.http[1]}", "--hostname", "relay.provider.example"],
-        stderr=subprocess.PIPE, text=True, env=clean_environment())
-    try:
-        port = int(gateway.stderr.readline().rsplit(":", 1)[1])
-        assert gateway.stderr.readline() == "ready\n"
-        commands = ["EHLO me.example", f"ETRN {DOMAIN}", "ETRN nothing.example", "ETRN @", "ETRN #nosuch", "ETRN", "MAIL FROM:<>", "NOOP"]
-
-        def dialogue(port: int) -> list[str]:
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as client, client.makefile("rw", newline="") as stream:
-                replies = [stream.readline()]
-                for command in commands:
-                    stream.write(command + "\r\n")
-                    stream.flush()
-                    while True:
-                        replies.append(stream.readline())
-                        if replies[-1][3:4] != "-":
-                            break
-                return replies
-
-        through = dialogue(port)
-        etrn = [line for line in through if "node" in line or line.startswith(("5", "459"))]
-        assert etrn[0] == f"253 OK, 2 pending messages for node {DOMAIN} started\r\n", through
-        direct = dialogue(daemon.smtp[1])
-        assert [line for line in direct if line.startswith("501") or line.startswith("459")] == [
-            line for line in through if line.startswith("501") or line.startswith("459")]
-    finally:
-        gateway.terminate()
-        assert gateway.wait(20) == 0
-        gateway.stderr.close()
 
 
 # Help.

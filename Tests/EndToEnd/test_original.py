@@ -123,7 +123,7 @@ def test_with_an_empty_list_every_etrn_is_a_slow_one(make_daemon, sites):
 def asked_over_smtp(daemon, domain: str, reply: str) -> dict:
     """The flush that an ETRN has started, when it has ended."""
     wait_until(lambda: index_is_complete(daemon), 10, "the first scan")
-    assert etrn(daemon, domain) == reply
+    assert etrn(daemon.smtp, domain) == reply
     flush = daemon.get("/flushes").json()["flushes"][0]
     assert flush["domain"] == domain and flush["via"] == "smtp", flush
     return daemon.get(f"/flushes/{flush['id']}", wait=30).json()

@@ -90,7 +90,7 @@ public enum ParameterTable {
             "This host's name in SMTP greetings and Received fields."),
         Parameter(
             "smtp_connection_limit", .integer(1...100_000), "100",
-            "How many SMTP connections may be open; further ones wait."),
+            "How many SMTP connections may be open; the next 16 are told 421, further ones wait."),
         Parameter(
             "smtpd_client_connection_count_limit", .integer(1...100_000), "50",
             "How many SMTP connections one client may have open."),
