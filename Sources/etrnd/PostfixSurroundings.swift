@@ -5,12 +5,9 @@ import PostfixQueue
 
 /// What must be so before we serve a Postfix. Each sentence says what to do.
 enum PostfixSurroundings {
-    /// The first Postfix whose clients expect the flush service to greet them.
-    private static let oldestVersion = (major: 3, minor: 6)
-
     static func check(_ mainCf: MainCf, at directory: String, stateDirectory: String) throws(DaemonError) {
         let owner = mainCf["mail_owner"] ?? "postfix"
-        if let version = mainCf["mail_version"], isTooOld(version) {
+        if let version = mainCf["mail_version"], MainCf.expectsGreeting(version: version) == false {
             throw DaemonError("Postfix \(version) speaks an older flush protocol; it must be 3.6 or later", .configuration)
         }
         guard let user = getpwnam(owner)?.pointee.pw_uid else {
@@ -56,11 +53,5 @@ enum PostfixSurroundings {
             found.append("postfix_log \(log): \(String(cString: strerror(errno))); delivered and bounced cannot be told apart")
         }
         return found
-    }
-
-    static func isTooOld(_ version: String) -> Bool {
-        let numbers = version.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
-        guard numbers.count == 2 else { return false }
-        return (numbers[0], numbers[1]) < (oldestVersion.major, oldestVersion.minor)
     }
 }

@@ -67,6 +67,8 @@ def test_nothing_is_left_behind_after(body, number, directory):
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_inner.py"],
         cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        # In the background of a script, as in CI, we have been started with this signal ignored, and so would it be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         wait_until(lambda: (told.exists() and told.read_text().count(" ")) or inner.poll() is not None, LIMIT, "the inner test to run")
@@ -80,6 +82,7 @@ def test_nothing_is_left_behind_after(body, number, directory):
     finally:
         inner.kill()
         inner.wait()
+        inner.stdout.close()
 
     assert inner.returncode != 0, output
     wait_until(lambda: not made.exists() and not exists(int(master)), LIMIT, f"{made} and its master {master} to be gone")

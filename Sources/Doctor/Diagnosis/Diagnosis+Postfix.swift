@@ -28,17 +28,13 @@ extension Diagnosis {
         return findings
     }
 
-    /// The first Postfix whose clients expect a greeting.
-    private static let oldestVersion = (3, 6)
-
     static func version(_ version: String?) -> Finding {
         let subject = "Postfix"
-        let numbers = (version ?? "").split(separator: ".", omittingEmptySubsequences: false).prefix(2).map { Int($0.prefix { $0.isNumber }) }
-        guard let version, numbers.count == 2, let major = numbers[0], let minor = numbers[1] else {
+        guard let version, let expectsGreeting = MainCf.expectsGreeting(version: version) else {
             return .warning(
                 subject, "its version cannot be told from '\(version ?? "")'", advice: "it must be 3.6 or later; see postconf mail_version")
         }
-        guard (major, minor) >= oldestVersion else {
+        guard expectsGreeting else {
             return .failure(
                 subject, "version \(version) speaks an older flush protocol, without a greeting: its programs and the daemon wait for each other",
                 advice: "update Postfix to 3.6 or later, or go back to flush(8) with flush_service_name = flush")

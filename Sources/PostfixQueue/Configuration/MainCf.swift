@@ -34,6 +34,14 @@ public struct MainCf: Sendable, Equatable {
     /// The value of one of the parameters above, expanded; nil when Postfix does not know it.
     public subscript(name: String) -> String? { values[name] }
 
+    /// Whether the programs of this `mail_version` expect the flush service to greet them, as they do since 3.6: an older one and we
+    /// would wait for each other. Nil when the text is no version.
+    public static func expectsGreeting(version: String) -> Bool? {
+        let numbers = version.split(separator: ".", omittingEmptySubsequences: false).prefix(2).map { Int($0.prefix { $0.isNumber }) }
+        guard numbers.count == 2, let major = numbers[0], let minor = numbers[1] else { return nil }
+        return (major, minor) >= (3, 6)
+    }
+
     public var queueDirectory: String { values["queue_directory"] ?? "" }
 
     /// The name of our socket below `public/`; `flush` is native flush(8)'s.
