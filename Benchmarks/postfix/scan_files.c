@@ -1,5 +1,6 @@
 /* The least that a scan of a Postfix queue costs: opens every file below the given directories, reads its envelope with the system
- * calls that etrnd makes for it, and counts the pending recipients by walking the records. One thread. Prints one JSON object. */
+ * calls that etrnd makes for it (which also has the kernel leave access times alone), and counts the pending recipients by walking the
+ * records. One thread. Prints one JSON object. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
