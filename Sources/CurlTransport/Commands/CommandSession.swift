@@ -137,6 +137,13 @@ final class CommandSession: @unchecked Sendable {
 
     // MARK: The end
 
+    /// The socket is being closed: its number is not ours any more.
+    func stopWatching() {
+        watch?.cancel()
+        watch = nil
+        socket = nil
+    }
+
     func end(_ ending: CurlSMTPAnswer.Ending, _ code: CURLcode = CURLE_OK) {
         guard !hasEnded else { return }
         hasEnded = true

@@ -66,9 +66,13 @@ public final class CurlSMTP: @unchecked Sendable {
     private func makeDriver() -> CurlDriver? {
         let made = CurlDriver(loop: loop, maximumConnections: Self.maximumSessions)
         made?.socketWasClosed = { [unowned self] socket in
-            // From within libcurl: a session that it still believes in must hear of it, but later.
-            loop.execute { [self] in
-                for session in Array(running.values) where session.socket == socket { session.end(.lost) }
+            // From within libcurl: a session that it still believes in must hear of it, but later. Whose socket it was is known only now:
+            // its number may be another connection's by then.
+            let gone = running.values.filter { $0.socket == socket }
+            guard !gone.isEmpty else { return }
+            for session in gone { session.stopWatching() }
+            loop.execute {
+                for session in gone { session.end(.lost) }
             }
         }
         driver = made
