@@ -31,7 +31,10 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "JSONText", swiftSettings: strict),
         .target(name: "DispatchSockets", dependencies: ["CLinux"], swiftSettings: strict),
-        .target(name: "CurlTransport", dependencies: ["DispatchSockets", "CCurl"], swiftSettings: strict),
+        .target(
+            name: "CurlTransport",
+            dependencies: ["DispatchSockets", "CCurl", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: strict),
 
         // How it is said and kept.
         .target(
@@ -102,7 +105,7 @@ let package = Package(
             name: "etrnd",
             dependencies: [
                 "Configuration", "ControlAPI", "CurlTransport", "DispatchSockets", "Doctor", "ETRNGateway", "FlushCore", "FlushStorage",
-                "HTTPServer", "PostfixQueue", "SMTPServer", "SpoolQueue",
+                "FlushWire", "HTTPServer", "PostfixQueue", "SMTPServer", "SpoolQueue",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

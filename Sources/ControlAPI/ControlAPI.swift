@@ -9,30 +9,16 @@ import HTTPTypes
 public struct ControlAPI: Sendable {
     /// What is told about the daemon itself.
     public struct Facts: Sendable {
-        public struct Parameter: Sendable {
-            public var name: String
-            public var value: String
-            public var source: String
-
-            public init(name: String, value: String, source: String) {
-                self.name = name
-                self.value = value
-                self.source = source
-            }
-        }
-
         public var version: String
         public var engine: String
-        public var parameters: [Parameter]
-        public var warnings: [String]
+        public var policy: ServerPolicy
         /// Whether the engine can look up a next hop's MX records.
         public var engineUsesMX: Bool
 
-        public init(version: String, engine: String, parameters: [Parameter], warnings: [String], engineUsesMX: Bool) {
+        public init(version: String, engine: String, policy: ServerPolicy, engineUsesMX: Bool) {
             self.version = version
             self.engine = engine
-            self.parameters = parameters
-            self.warnings = warnings
+            self.policy = policy
             self.engineUsesMX = engineUsesMX
         }
     }

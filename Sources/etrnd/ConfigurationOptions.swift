@@ -18,6 +18,6 @@ struct ConfigurationOptions: ParsableArguments {
     func settings() throws(ConfigurationError) -> Settings {
         var overrides: [(String, String)] = []
         for argument in option { overrides.append(try Settings.override(parsing: argument)) }
-        return try Settings.load(path: path, environment: Console.environment, overrides: overrides)
+        return try Settings.load(path: path, environment: ProcessEnvironment.variables, overrides: overrides)
     }
 }

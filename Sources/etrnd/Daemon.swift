@@ -53,7 +53,7 @@ struct Daemon {
         try await failing(.storage) { () async throws(StoreError) in try await core.start() }
         logger.info("started", metadata: ["engine": "\(settings.text("queue_engine"))", "open_files": "\(files)"])
 
-        let serviceManager = ServiceManager(environment: Console.environment)
+        let serviceManager = ServiceManager(environment: ProcessEnvironment.variables)
         let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, engine: engine, policy: policy)
         // Deliveries may run already: an address that is taken must not cut them off, or their mail would come again at each start.
         let failure: DaemonError?

@@ -5,6 +5,7 @@ import ControlAPI
 import DispatchSockets
 import ETRNGateway
 import FlushCore
+import FlushWire
 import Glibc
 import HTTPServer
 import Logging
@@ -28,8 +29,10 @@ struct FrontEnds: Sendable {
         let access = AccessControl(ownUser: geteuid()) { networks.contains($0) }
         let facts = ControlAPI.Facts(
             version: Version.text, engine: settings.text("queue_engine"),
-            parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
-            warnings: settings.warnings + policy.warnings + engine.warnings, engineUsesMX: engine.usesMX)
+            policy: ServerPolicy(
+                parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
+                warnings: settings.warnings + policy.warnings + engine.warnings),
+            engineUsesMX: engine.usesMX)
         let api = ControlAPI(
             service: core, relayDomains: RelayDomainChanges(core: core, engine: engine), bounces: engine.bounces, access: access, facts: facts,
             impediments: { await core.impediments() + engine.impediments() })

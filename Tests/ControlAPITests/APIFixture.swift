@@ -29,8 +29,10 @@ struct APIFixture {
         // Else a test's first `reconcile` might be only a wish, to be fulfilled after the scan that runs.
         while await !core.status().isIndexComplete { await Task.yield() }
         let facts = ControlAPI.Facts(
-            version: "1.2.3", engine: "spool", parameters: [.init(name: "slow_flush", value: slowFlush.rawValue, source: "default")],
-            warnings: ["take care"], engineUsesMX: false)
+            version: "1.2.3", engine: "spool",
+            policy: ServerPolicy(
+                parameters: [.init(name: "slow_flush", value: slowFlush.rawValue, source: "default")], warnings: ["take care"]),
+            engineUsesMX: false)
         router = ControlAPI(
             service: core, relayDomains: core, bounces: nil, access: AccessControl(ownUser: 1000) { _ in trusted }, facts: facts,
             impediments: { [core] in await core.impediments() }

@@ -24,9 +24,7 @@ extension ControlAPI {
     /// `GET /policy`
     @Sendable func policy(_ request: Request, _ principal: Principal) async throws -> Response {
         try QueryReader(request).finish()
-        let policy = ServerPolicy(
-            parameters: facts.parameters.map { .init(name: $0.name, value: $0.value, source: $0.source) }, warnings: facts.warnings)
-        return .json { policy.write(to: &$0) }
+        return .json { facts.policy.write(to: &$0) }
     }
 
     /// `GET /readyz`

@@ -1,6 +1,7 @@
 // HTTP requests on one event loop with libcurl: many at once, over connections that libcurl keeps.
 
 import CCurl
+import DequeModule
 import DispatchSockets
 
 /// Carries HTTP requests. At most `maximumTransfers` run, on as many connections; the others wait in order.
@@ -15,8 +16,7 @@ public final class CurlHTTP: @unchecked Sendable {
     public let loop: EventLoop
     private let maximumTransfers: Int
     private var driver: CurlDriver?
-    private var waiting: [HTTPJob] = []
-    private var firstWaiting = 0
+    private var waiting: Deque<HTTPJob> = []
     private var running: [ObjectIdentifier: HTTPJob] = [:]
     private var isClosed = false
 
@@ -60,9 +60,8 @@ public final class CurlHTTP: @unchecked Sendable {
     public func close() {
         loop.preconditionCurrent()
         isClosed = true
-        for job in waiting[firstWaiting...] { end(job, .cancelled) }
+        for job in waiting { end(job, .cancelled) }
         waiting = []
-        firstWaiting = 0
         for job in Array(running.values) { end(job, .cancelled) }
         driver?.close()
         driver = nil
@@ -72,7 +71,7 @@ public final class CurlHTTP: @unchecked Sendable {
 
     private func submit(_ job: HTTPJob) {
         if job.isCancelled || isClosed { return complete(job, CurlHTTPAnswer(ending: .cancelled)) }
-        guard waiting.count - firstWaiting < Self.maximumWaiting else {
+        guard waiting.count < Self.maximumWaiting else {
             return complete(job, CurlHTTPAnswer(ending: .noResources("\(Self.maximumWaiting) requests wait already")))
         }
         job.deadline = .now + job.request.overallTimeout
@@ -83,16 +82,9 @@ public final class CurlHTTP: @unchecked Sendable {
     }
 
     private func beginWaiting() {
-        while !isClosed, running.count < maximumTransfers, firstWaiting < waiting.count {
-            let job = waiting[firstWaiting]
-            firstWaiting += 1
+        while !isClosed, running.count < maximumTransfers, let job = waiting.popFirst() {
             // One whose time is up is its timer's: it would be sent for nobody.
             if case .waiting = job.stage, ContinuousClock.now < job.deadline { begin(job) }
-        }
-        // Taken from the front now and then, not each time: that would cost the queue's length every time.
-        if firstWaiting == waiting.count || firstWaiting > 1_000 {
-            waiting.removeFirst(firstWaiting)
-            firstWaiting = 0
         }
     }
 

@@ -1,6 +1,7 @@
 // The door to libcurl: transfers on one event loop, a bounded number at a time, over connections that may serve several.
 
 import CCurl
+import DequeModule
 import DispatchSockets
 
 /// Carries transfers with libcurl on an event loop. One for each loop.
@@ -21,8 +22,7 @@ public final class CurlMulti: @unchecked Sendable {
     private let maximumTransfers: Int
     private let maximumCachedConnections: Int
     private var driver: CurlDriver?
-    private var waiting: [TransferJob] = []
-    private var firstWaiting = 0
+    private var waiting: Deque<TransferJob> = []
     private var running: [ObjectIdentifier: TransferJob] = [:]
     /// Oldest first.
     private var idle: [MailSession] = []
@@ -71,7 +71,7 @@ public final class CurlMulti: @unchecked Sendable {
     public func close() {
         loop.preconditionCurrent()
         isClosed = true
-        for job in waiting[firstWaiting...] { end(job, .cancelled) }
+        for job in waiting { end(job, .cancelled) }
         for job in Array(running.values) { end(job, .cancelled) }
         for session in idle { session.close(sayingQuit: true) }
         idle = []
@@ -92,7 +92,7 @@ public final class CurlMulti: @unchecked Sendable {
     private func submit(_ job: TransferJob) {
         if job.isCancelled || isClosed { return complete(job, CurlResult(ending: .cancelled)) }
         guard running.count >= maximumTransfers else { return begin(job) }
-        guard waiting.count - firstWaiting < Self.maximumWaiting else {
+        guard waiting.count < Self.maximumWaiting else {
             return complete(job, CurlResult(ending: .noResources("\(Self.maximumWaiting) transfers wait already")))
         }
         job.stage = .waiting
@@ -100,15 +100,8 @@ public final class CurlMulti: @unchecked Sendable {
     }
 
     private func beginWaiting() {
-        while !isClosed, running.count < maximumTransfers, firstWaiting < waiting.count {
-            let job = waiting[firstWaiting]
-            firstWaiting += 1
+        while !isClosed, running.count < maximumTransfers, let job = waiting.popFirst() {
             if case .waiting = job.stage { begin(job) }
-        }
-        // Taken from the front now and then, not each time: that would cost the queue's length every time.
-        if firstWaiting == waiting.count || firstWaiting > 1_000 {
-            waiting.removeFirst(firstWaiting)
-            firstWaiting = 0
         }
     }
 

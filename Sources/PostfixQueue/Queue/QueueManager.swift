@@ -50,16 +50,8 @@ struct QueueManager: Sendable {
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw unreachable(errno) }
         defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let room = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < room else { throw Unreachable(description: "\(path) is too long for a socket") }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let connected = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        guard path.utf8.count <= SocketAddress.longestPath else { throw Unreachable(description: "\(path) is too long for a socket") }
+        let connected = SocketAddress.unix(path: path).withSystemAddress { connect(descriptor, $0, $1) }
         guard connected == 0 else { throw unreachable(errno) }
         // The bytes wait in the socket for its accept, also after we have closed our end.
         guard send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else { throw unreachable(errno) }

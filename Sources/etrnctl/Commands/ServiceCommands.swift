@@ -74,7 +74,7 @@ struct ConfigCommand: AsyncParsableCommand {
             let settings: Settings
             do throws(ConfigurationError) {
                 let path = config ?? (access(Settings.defaultPath, F_OK) == 0 ? Settings.defaultPath : nil)
-                settings = try Settings.load(path: defaults ? nil : path, environment: defaults ? [:] : Console.environment, overrides: [])
+                settings = try Settings.load(path: defaults ? nil : path, environment: defaults ? [:] : ProcessEnvironment.variables, overrides: [])
             } catch { throw Failure(.configuration, "\(error)") }
             for warning in settings.warnings { Console.complain("warning: \(warning)") }
             let wanted = settings.effective.filter { (names.isEmpty || names.contains($0.name)) && !(nonDefault && $0.isDefault) }

@@ -75,7 +75,7 @@ struct ConnectionOptions: ParsableArguments {
             guard access(caFile, R_OK) == 0 else { throw Failure(.configuration, "\(caFile): \(String(cString: strerror(errno)))") }
             options.certificateFile = caFile
         }
-        if let file = tokenFile ?? Console.environment["ETRND_TOKEN_FILE"] {
+        if let file = tokenFile ?? ProcessEnvironment.variables["ETRND_TOKEN_FILE"] {
             do { options.token = try AccessToken(file: file) } catch { throw Failure(.configuration, "\(error)") }
         }
         return options
@@ -85,13 +85,13 @@ struct ConnectionOptions: ParsableArguments {
         if let url {
             do { return try ServerAddress(parsing: url) } catch { throw Failure(.usage, "--url: \(error)") }
         }
-        if let url = Console.environment["ETRND_URL"], !url.isEmpty {
+        if let url = ProcessEnvironment.variables["ETRND_URL"], !url.isEmpty {
             do { return try ServerAddress(parsing: url) } catch { throw Failure(.configuration, "ETRND_URL: \(error)") }
         }
         // The socket that a daemon with this configuration listens on.
         do {
             let path = access(Settings.defaultPath, R_OK) == 0 ? Settings.defaultPath : nil
-            let settings = try Settings.load(path: path, environment: Console.environment, overrides: [])
+            let settings = try Settings.load(path: path, environment: ProcessEnvironment.variables, overrides: [])
             guard let socket = settings.list("http_listen").first(where: { $0.hasPrefix("unix:") }) else {
                 throw Failure(.configuration, "http_listen has no UNIX socket: name a server with --url or ETRND_URL")
             }

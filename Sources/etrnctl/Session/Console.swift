@@ -1,21 +1,11 @@
 // Standard output and standard error, and what is known of the terminal.
 
 import CommandText
+import Configuration
 import Glibc
 import JSONText
 
 enum Console {
-    static var environment: [String: String] {
-        var variables: [String: String] = [:]
-        var next = environ
-        while let entry = next.pointee {
-            let parts = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-            next += 1
-        }
-        return variables
-    }
-
     /// What the command was called.
     static let name = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "etrnctl"
 
@@ -24,7 +14,7 @@ enum Console {
 
     /// Colour on a terminal, unless NO_COLOR is set (to anything) or the terminal is dumb.
     static func style(onTerminal isTerminal: Bool) -> Style {
-        let variables = environment
+        let variables = ProcessEnvironment.variables
         return Style(usesColour: isTerminal && (variables["NO_COLOR"] ?? "").isEmpty && variables["TERM"] != "dumb")
     }
 

@@ -5,6 +5,7 @@ import DispatchSockets
 import FlushClient
 import FlushCore
 import FlushTesting
+import FlushWire
 import Glibc
 import HTTPServer
 import Testing
@@ -24,7 +25,8 @@ struct LiveAPI: Sendable {
         let trial = try await FlushServiceTrial(executor: loop)
         self.trial = trial
         let facts = ControlAPI.Facts(
-            version: "1.2.3", engine: "spool", parameters: [.init(name: "slow_flush", value: "permit", source: "default")], warnings: warnings,
+            version: "1.2.3", engine: "spool",
+            policy: ServerPolicy(parameters: [.init(name: "slow_flush", value: "permit", source: "default")], warnings: warnings),
             engineUsesMX: engineUsesMX)
         let api = ControlAPI(
             service: trial.core, relayDomains: trial.core, bounces: nil, access: AccessControl(ownUser: geteuid()) { _ in true }, facts: facts,
