@@ -22,21 +22,36 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     /// Work from elsewhere.
     private struct Mailbox {
-        var work: [Work] = []
-        /// The loop waits within a turn, and can be woken.
-        var isLoopWaiting = false
+        enum Reader {
+            /// Will look into the mailbox before it waits or ends its turn.
+            case busy
+            /// Waits in the kernel, within a turn or in Dispatch's hands; an event wakes it.
+            case waiting
+            /// Shut down: its descriptors may be somebody else's, and only its queue is left.
+            case shutDown
+        }
+
+        private(set) var work: [Work] = []
+        var reader = Reader.waiting
+        /// Work holds the loop until it has been run: what would run it is only on its way.
+        private var loop: EventLoop?
+
+        mutating func add(_ work: Work, for loop: EventLoop) {
+            self.work.append(work)
+            self.loop = loop
+        }
 
         mutating func takeWork() -> [Work] {
-            defer { work = [] }
+            defer { (work, loop) = ([], nil) }
             return work
         }
     }
 
-    /// How long a turn waits for the next event before it gives the thread back: whoever asks again at once is then served without two
-    /// more threads being woken, which costs more than most requests.
-    static let linger: CInt = 1
-    /// Nanoseconds after which a turn ends though events keep coming: alarms and signals wait in the queue meanwhile.
-    static let turnTime: Int64 = 5_000_000
+    /// Milliseconds that a turn waits for the next event before it gives the thread back: whoever asks again soon is then served
+    /// without two more threads being woken, which costs more than most requests.
+    static let linger: Int64 = 10
+    /// Nanoseconds after which a turn ends though events keep coming, so that the queue's other work has its turn.
+    static let turnTime: Int64 = 20_000_000
     /// Pieces of local work in one turn; the rest follows after the queue's other work.
     static let workPerTurn = 4096
     /// Nanoseconds of local work after which sockets get their turn before the rest: who has much to do must not make others wait.
@@ -62,6 +77,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// When the alarm will ring, in ticks.
     private var alarmDue = Int64.max
     private let origin = ContinuousClock.now
+    /// `origin`, as `EventLoop.clock` counts.
+    private let originNanoseconds = EventLoop.clock
     private(set) var ticks: Int64 = 0
     private(set) var isShutDown = false
     private var localWork: [Work] = []
@@ -70,7 +87,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     private var settling: [Connection] = []
     /// How often the loop has been woken; tests see spinning by it.
     private(set) var turnCount: UInt64 = 0
-    private var willResume = false
     private let mailbox = Mutex(Mailbox())
     /// The thread that runs the loop at this moment, or 0.
     private let currentThread = Atomic<UInt>(0)
@@ -126,19 +142,18 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
             return
         }
         let needsTurn = mailbox.withLock { mailbox in
-            mailbox.work.append(work)
+            mailbox.add(work, for: self)
             guard mailbox.work.count == 1 else { return false }
-            // Under the lock: once the loop has ceased to wait, nobody writes to a descriptor that it may close.
-            if mailbox.isLoopWaiting { poller.wake() }
-            return !mailbox.isLoopWaiting
+            switch mailbox.reader {
+            case .busy: return false
+            case .waiting:
+                // Under the lock: once the loop is shut down, nobody writes to a descriptor that it may close.
+                poller.wake()
+                return false
+            case .shutDown: return true
+            }
         }
-        if needsTurn { queue.async { @Sendable in self.openMailbox() } }
-    }
-
-    private func openMailbox() {
-        enter()
-        takeMail()
-        leave()
+        if needsTurn { queue.async { @Sendable in self.turn() } }
     }
 
     private func takeMail() {
@@ -149,31 +164,39 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     // MARK: Turns
 
     /// Every piece of code that runs on the loop runs between `enter` and `leave`.
-    func enter() {
+    private func enter() {
         currentThread.store(UInt(pthread_self()), ordering: .relaxed)
+        mailbox.withLock { if $0.reader == .waiting { $0.reader = .busy } }
         ticks = elapsed
     }
 
-    func leave() {
+    private func leave() {
         finish()
         setAlarm()
+        let hasMail = mailbox.withLock { mailbox in
+            if mailbox.reader == .busy { mailbox.reader = .waiting }
+            return !mailbox.work.isEmpty
+        }
         currentThread.store(0, ordering: .relaxed)
+        // After the queue's other work.
+        if hasWork || hasMail { queue.async { @Sendable in self.turn() } }
     }
 
+    /// Serves sockets, mail, timers and local work in rounds, until nothing comes or the turn's time is over.
     private func turn() {
         enter()
         let end = ticks + Self.turnTime
-        var count = poller.poll()
-        while !isShutDown {
+        var count = isShutDown ? 0 : poller.poll()
+        while true {
             if dispatchAll(count) { turnCount += 1 }
             takeMail()
+            fireTimers()
             finish()
             ticks = elapsed
-            // What is left over goes on in a turn of its own. After a shutdown nothing wakes the loop but its queue.
-            guard !willResume, !isShutDown, ticks < end else { break }
-            // A full batch: there may be more.
-            count = count >= Self.busyBatch ? poller.poll() : 0
-            if count == 0 {
+            guard !isShutDown, ticks < end else { break }
+            // Sockets have their turn before work that is left over; after a full batch there may be more.
+            count = hasWork || count >= Self.busyBatch ? poller.poll() : 0
+            if count == 0, !hasWork {
                 guard let waited = waitForEvents() else { break }
                 count = waited
             }
@@ -187,15 +210,17 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     /// Waits a moment on this thread. Returns the number of events, 0 when there is mail; nil when nothing came, or a timer is due.
     private func waitForEvents() -> Int? {
-        if let due = timers.firstDue, due <= ticks + Int64(Self.linger) * 1_000_000 { return nil }
+        let patience = min(Self.linger, timers.firstDue.map { ($0 - ticks) / 1_000_000 } ?? .max)
+        guard patience > 0 else { return nil }
         let mayWait = mailbox.withLock { mailbox in
-            mailbox.isLoopWaiting = mailbox.work.isEmpty
-            return mailbox.isLoopWaiting
+            guard mailbox.work.isEmpty else { return false }
+            mailbox.reader = .waiting
+            return true
         }
         guard mayWait else { return 0 }
-        let count = poller.poll(milliseconds: Self.linger)
+        let count = poller.poll(milliseconds: CInt(patience))
         let hasMail = mailbox.withLock { mailbox in
-            mailbox.isLoopWaiting = false
+            mailbox.reader = .busy
             return !mailbox.work.isEmpty
         }
         return count > 0 || hasMail ? count : nil
@@ -217,7 +242,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         return hasOwner
     }
 
-    /// Runs the work that has come up, sends what was written, and tells what has to be told, until nothing is left or the bound is reached.
+    /// Runs the work that has come up, sends what was written, and tells what has to be told, until nothing is left or the bound is
+    /// reached: then `hasWork` stays true.
     private func finish() {
         var budget = Self.workPerTurn
         var passes = 0
@@ -230,9 +256,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
             Self.clear(&settling)
             passes += 1
         }
-        guard hasWork, !willResume else { return }
-        willResume = true
-        queue.async { @Sendable in self.resumeWork() }
     }
 
     private var hasWork: Bool { !localWork.isEmpty || output.owner != nil || !unsettled.isEmpty }
@@ -243,14 +266,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     }
 
     private static let keptCapacity = 1024
-
-    /// Goes on with what was left over, the sockets first.
-    private func resumeWork() {
-        enter()
-        willResume = false
-        if !isShutDown { dispatchAll(poller.poll()) }
-        leave()
-    }
 
     /// Takes from the budget what it has run, and all of it when `end` has come.
     private func runLocalWork(_ budget: inout Int, until end: Int64) {
@@ -272,7 +287,14 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     // MARK: Time
 
     /// Nanoseconds from the loop's beginning to this moment.
-    private var elapsed: Int64 { Self.nanoseconds(ContinuousClock.now - origin) }
+    private var elapsed: Int64 { Self.clock - originNanoseconds }
+
+    /// Nanoseconds on the clock of `ContinuousClock`, without its 128-bit arithmetic: the loop asks for every piece of work.
+    private static var clock: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
 
     /// The time of this turn; cheaper than asking the clock. Only on the loop.
     public var now: ContinuousClock.Instant { instant(at: ticks) }
@@ -296,14 +318,17 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> LoopTimer {
         preconditionCurrent()
         let timer = LoopTimer(loop: self, body: body)
-        let due = Self.nanoseconds(ContinuousClock.now - origin) + max(0, Self.nanoseconds(delay))
+        let due = elapsed + max(0, Self.nanoseconds(delay))
         if !isShutDown { timers.insert(.timer(timer), due: due) }
         return timer
     }
 
     private func alarmRang() {
-        enter()
         alarmDue = .max
+        turn()
+    }
+
+    private func fireTimers() {
         // Bounded by what is there now: a body may schedule the next timer for at once.
         var left = timers.count
         while left > 0, let owner = timers.popDue(by: ticks) {
@@ -313,7 +338,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
             }
             left -= 1
         }
-        leave()
     }
 
     /// Sets the alarm to the first timer, unless it rings before that anyway.
@@ -380,6 +404,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
             }
         }
         isShutDown = true
+        mailbox.withLock { $0.reader = .shutDown }
         while timers.popDue(by: .max) != nil {}
         alarm.cancel()
         source.cancel()

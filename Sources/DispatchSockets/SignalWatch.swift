@@ -22,15 +22,12 @@ public final class SignalWatch: Sendable {
     /// Calls `handler` on the loop for every delivery; deliveries in quick succession may be merged.
     public init(_ signals: [CInt], on loop: EventLoop, handler: @escaping @Sendable (CInt) -> Void) {
         registration = Mutex(Registration(missing: signals.count))
+        // Not on the loop's own queue, which is taken for as long as the loop has something to do.
+        let queue = DispatchQueue(label: "\(loop.label).signals")
         sources = signals.map { number in
             _ = signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: loop.queue)
-            source.setEventHandler { @Sendable [weak loop] in
-                guard let loop else { return }
-                loop.enter()
-                handler(number)
-                loop.leave()
-            }
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler { @Sendable [weak loop] in loop?.execute { handler(number) } }
             return source
         }
         for source in sources {

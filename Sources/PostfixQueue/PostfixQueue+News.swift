@@ -29,22 +29,17 @@ extension PostfixQueue {
     /// Looks at every message with news and tells what it is now.
     func takeNews() async {
         while phase == .running {
+            if jobsUnderWay > 0 { await time.sleep(for: Limits.releaseGoesFirst) }
             await beginFollowersTurn()
-            let batch = watch.take(atMost: Limits.looksPerJob)
+            let batch = watch.take(atMost: Limits.newsPerTurn)
             // All before the look: what is released from here on has news of its own.
             let expected = batch.changes.map { expect($0.id, $0.change) }
             endFollowersTurn()
             guard !expected.isEmpty || batch.hasOverflowed else { return told(upTo: batch.number) }
-            let onTheirWay = expected.filter { isOnItsWay($0) }
-            let unknown = expected.filter { !isOnItsWay($0) }
-            for expectation in onTheirWay { await tellOnItsWay(expectation.id) }
-            let looks = await pool.run { [directory, log] in
-                let looks = unknown.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
-                // After the looks: what made a message leave was logged before it left.
-                log?.refresh()
-                return zip(unknown, looks).map { ($1, log?.account(of: $0.id, after: $0.logNumber) ?? MailLog.Account()) }
+            for start in stride(from: 0, to: expected.count, by: Limits.looksPerJob) {
+                await follow(expected[start..<min(start + Limits.looksPerJob, expected.count)])
+                await Task.yield()
             }
-            for (expectation, (look, account)) in zip(unknown, looks) { await tell(expectation, look, account) }
             if batch.hasOverflowed {
                 await channel.sendWaiting(.rescanNeeded)
                 // The ends of their attempts may be among what was lost.
@@ -52,6 +47,19 @@ extension PostfixQueue {
             }
             told(upTo: batch.number)
         }
+    }
+
+    private func follow(_ expected: ArraySlice<Expectation>) async {
+        let unknown = expected.filter { !isOnItsWay($0) }
+        for expectation in expected where isOnItsWay(expectation) { await tellOnItsWay(expectation.id) }
+        guard !unknown.isEmpty else { return }
+        let looks = await pool.run { [directory, log] in
+            let looks = unknown.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
+            // After the looks: what made a message leave was logged before it left.
+            log?.refresh()
+            return zip(unknown, looks).map { ($1, log?.account(of: $0.id, after: $0.logNumber) ?? MailLog.Account()) }
+        }
+        for (expectation, (look, account)) in zip(unknown, looks) { await tell(expectation, look, account) }
     }
 
     /// Goes through the moves, in their order.

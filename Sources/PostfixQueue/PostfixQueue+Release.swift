@@ -3,6 +3,7 @@
 import DispatchSockets
 import FlushCore
 import Logging
+import Synchronization
 
 extension PostfixQueue {
     public func release(
@@ -16,7 +17,6 @@ extension PostfixQueue {
             let range = start..<min(start + Limits.releasesPerJob, ids.count)
             results.replaceSubrange(range, with: await releaseSome(ids[range], by: flush, for: selector, unthrottle: unthrottle))
         }
-        if results.contains(.released) { await trigger([.scanIncoming]) }
         return results
     }
 
@@ -35,32 +35,25 @@ extension PostfixQueue {
         while isFollowersTurn { await waitForFollowersTurn() }
         // Known before it happens: its end may be seen before the rename has returned. One whose release has not ended, or that is
         // named twice, is in delivery as far as we know.
-        var numbers: [UInt64?] = []
-        for id in ids {
-            guard releases[id] == nil else {
-                numbers.append(nil)
-                continue
-            }
+        var results = [ReleaseResult](repeating: .inDelivery, count: ids.count)
+        var ours: [Int] = []
+        for (index, id) in zip(results.indices, ids) where releases[id] == nil {
+            ours.append(index)
             nextRelease += 1
-            numbers.append(nextRelease)
             releases[id] = OpenRelease(number: nextRelease, flush: flush, selector: selector, since: loop.now)
         }
-        let wanted = zip(ids, numbers).map { (id: $0, isOurs: $1 != nil) }
+        guard !ours.isEmpty else { return results }
+        let wanted = ours.map { ids[ids.startIndex + $0] }
         jobsUnderWay += 1
-        let done = await pool.runAll(
-            Self.parts(of: wanted).map { part in
-                { [directory, log] in
-                    // Before the moves: what is logged until here is of older attempts.
-                    let logNumber = log?.refresh() ?? 0
-                    return part.map { id, isOurs in
-                        let released =
-                            isOurs ? directory.release(id, for: selector, unthrottle: unthrottle) : QueueDirectory.Released(result: .inDelivery)
-                        return (released, logNumber)
-                    }
-                }
-            }
-        ).flatMap(\.self)
-        for ((id, isOurs), (released, logNumber)) in zip(wanted, done) where isOurs {
+        let (done, logNumber, problem) = await pool.run { [self, directory, manager, log] in
+            // Before the moves: what is logged until here is of older attempts.
+            let logNumber = log?.refresh() ?? 0
+            let prepared = directory.prepare(wanted, for: selector, unthrottle: unthrottle)
+            let done = moves.withLock { _ in directory.move(wanted, prepared, for: selector, unthrottle: unthrottle) }
+            return (done, logNumber, done.contains { $0.result == .released } ? manager.problem(with: [.scanIncoming]) : nil)
+        }
+        for (index, (id, released)) in zip(ours, zip(wanted, done)) {
+            results[index] = released.result
             if released.result == .released {
                 releases[id]?.message = released.pending?.message(id, in: .incoming)
                 releases[id]?.recipients = released.pending?.recipients ?? 0
@@ -69,19 +62,13 @@ extension PostfixQueue {
                 releases[id] = nil
             }
         }
+        noteTrigger(problem)
         jobsUnderWay -= 1
         if jobsUnderWay == 0 {
             jobWaiter?.resume()
             jobWaiter = nil
         }
-        return done.map(\.0.result)
-    }
-
-    /// Pieces for threads that release at once: most of a release is system calls. A few messages are not worth a second thread.
-    private static func parts<Message>(of messages: [Message]) -> [ArraySlice<Message>] {
-        guard messages.count >= 2 * Limits.releasesAtLeast else { return [messages[...]] }
-        let middle = messages.count / 2
-        return [messages[..<middle], messages[middle...]]
+        return results
     }
 
     // MARK: Taking turns with the follower of news

@@ -3,6 +3,7 @@
 import DispatchSockets
 import FlushCore
 import Logging
+import Synchronization
 
 /// The queue of a Postfix on this machine.
 ///
@@ -19,11 +20,13 @@ public actor PostfixQueue: MailQueue {
     enum Limits {
         /// Moves of one message come in bursts; what comes within this time is looked at once.
         static let settling: Duration = .milliseconds(10)
+        /// While messages are released, news wait for so long: following them costs as much time as moving them.
+        static let releaseGoesFirst: Duration = .milliseconds(250)
+        /// Messages whose news are taken at once; then others have their turn on the loop.
+        static let newsPerTurn = 1_000
         /// Messages looked at in one piece of disk work.
         static let looksPerJob = 100
         static let releasesPerJob = 100
-        /// What one of several threads is given at least.
-        static let releasesAtLeast = 20
         /// More than move between two looks.
         static let recentlyLeft = 10_000
         /// Moves of a release that is older than this have been told, or were missed.
@@ -83,6 +86,8 @@ public actor PostfixQueue: MailQueue {
     nonisolated let log: MailLog?
     nonisolated let channel: EventBuffer
     nonisolated let watch: QueueWatch
+    /// Held by the one who moves: the kernel lets only one rename into `incoming` at a time, and lets the others spin.
+    nonisolated let moves = Mutex(())
     private nonisolated let news: AsyncStream<Void>
 
     var phase = Phase.opened
@@ -178,7 +183,7 @@ public actor PostfixQueue: MailQueue {
         if managerCheck == nil {
             if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
             managerCheck = Task {
-                note(await pool.run { [manager] in manager.problem(waiting: Limits.managerPatience) })
+                note(await pool.run { [manager] in manager.problem(with: [.scanIncoming], waiting: Limits.managerPatience) })
                 managerChecked = loop.now
                 managerCheck = nil
             }
@@ -187,13 +192,13 @@ public actor PostfixQueue: MailQueue {
         return managerProblem
     }
 
-    /// Has the queue manager look at `incoming`, and does not wait for that.
+    /// Tells the queue manager something, and does not wait until it has read it.
     func trigger(_ commands: [QueueManager.Command]) async {
-        let problem = await pool.run { [manager] () -> String? in
-            do throws(QueueManager.Unreachable) { try manager.trigger(commands) } catch { return error.description }
-            return nil
-        }
-        // That it was sent does not show that anybody reads it.
+        noteTrigger(await pool.run { [manager] in manager.problem(with: commands) })
+    }
+
+    /// Takes what came of a trigger. That it was sent does not show that anybody reads it.
+    func noteTrigger(_ problem: String?) {
         guard let problem else { return }
         note(problem)
         managerChecked = loop.now

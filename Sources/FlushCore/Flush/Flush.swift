@@ -70,57 +70,6 @@ public struct Flush: Sendable, Equatable {
     }
 }
 
-/// A flush's name: 26 characters of Crockford's base 32, in the order of time (the ULID layout: 48 bits of milliseconds, 80 of chance).
-public struct FlushID: Hashable, Comparable, Sendable, CustomStringConvertible {
-    public static let length = 26
-
-    public let description: String
-
-    /// Nil when `text` is no flush ID.
-    public init?(_ text: some StringProtocol) {
-        let bytes = text.utf8
-        guard bytes.count == Self.length, let first = bytes.first, first <= UInt8(ascii: "7"),
-            bytes.allSatisfy(Self.alphabet.contains)
-        else { return nil }
-        description = String(text)
-    }
-
-    /// The next name: later than `previous`, also when the clock went back.
-    static func next(after previous: FlushID?, at time: Timestamp, random: UInt64) -> FlushID {
-        // 48 bits reach to the year 10889; a clock beyond it must not make a name that `init` refuses.
-        let milliseconds = UInt64(min(max(0, time.microseconds / 1000), 1 << 48 - 1))
-        var bytes = [UInt8]()
-        bytes.reserveCapacity(Self.length)
-        for shift in stride(from: 45, through: 0, by: -5) { bytes.append(Self.alphabet[Int(milliseconds >> UInt64(shift) & 31)]) }
-        for shift in stride(from: 75, through: 0, by: -5) {
-            bytes.append(Self.alphabet[Int(shift < 64 ? random >> UInt64(shift) & 31 : 0)])
-        }
-        let fresh = FlushID(unchecked: String(decoding: bytes, as: UTF8.self))
-        guard let previous, fresh <= previous else { return fresh }
-        return previous.successor
-    }
-
-    /// The next higher name.
-    private var successor: FlushID {
-        var bytes = Array(description.utf8)
-        for i in bytes.indices.reversed() {
-            guard let digit = Self.alphabet.firstIndex(of: bytes[i]) else { break }
-            if digit < 31 {
-                bytes[i] = Self.alphabet[digit + 1]
-                break
-            }
-            bytes[i] = Self.alphabet[0]
-        }
-        return FlushID(unchecked: String(decoding: bytes, as: UTF8.self))
-    }
-
-    private init(unchecked text: String) { description = text }
-
-    private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
-
-    public static func < (a: FlushID, b: FlushID) -> Bool { a.description < b.description }
-}
-
 /// Which flushes are asked for; newest first.
 public struct FlushQuery: Sendable, Equatable {
     public var domain: DomainName?

@@ -8,8 +8,8 @@ public struct QueueID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     public let description: String
 
-    /// Nil when `text` is no queue ID.
-    public init?(_ text: some StringProtocol) {
+    /// Nil when `text` is no queue ID. Inlined, because a scan asks for every file.
+    @inlinable public init?(_ text: some StringProtocol) {
         let bytes = text.utf8
         guard !bytes.isEmpty, bytes.count <= Self.maximumLength, bytes.allSatisfy(Self.isAllowed) else { return nil }
         description = String(text)
@@ -18,7 +18,7 @@ public struct QueueID: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// One that has been a queue ID before it was packed.
     init(_ packed: PackedQueueID) { description = packed.text }
 
-    private static func isAllowed(_ byte: UInt8) -> Bool {
+    @inlinable static func isAllowed(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
             UInt8(ascii: "_"):

@@ -1,5 +1,7 @@
 // A flush's way: verdict, snapshot, probes, the rest, outcomes.
 
+import DequeModule
+
 extension FlushServer {
     public func flush(_ request: FlushRequest) async throws(FlushError) -> Flush {
         await waitForFirstScan(of: request.selector)
@@ -191,14 +193,22 @@ extension FlushServer {
                 return
             }
         }
+        await releaseRest(ids[next...], in: id)
+    }
+
+    /// Releases what follows the probes, several batches at a time: while the queue moves one it can read another, and has a third when
+    /// it is done.
+    private func releaseRest(_ ids: ArraySlice<QueueID>, in id: FlushID) async {
         let unthrottle = unthrottlesRest(of: id)
-        while next < ids.endIndex {
-            let end = min(next + Limits.releaseBatch, ids.endIndex)
-            guard tracker[id]?.flush.state == .running else { return }
-            guard await release(ids[next..<end], in: id, unthrottle: unthrottle) else { return }
-            next = end
-            await Task.yield()
+        var underWay: Deque<Task<Bool, Never>> = []
+        var mayGoOn = true
+        for start in stride(from: ids.startIndex, to: ids.endIndex, by: Limits.releaseBatch) {
+            if underWay.count == Limits.releasesAtOnce, let oldest = underWay.popFirst() { mayGoOn = await oldest.value }
+            guard mayGoOn, tracker[id]?.flush.state == .running else { break }
+            let batch = ids[start..<min(start + Limits.releaseBatch, ids.endIndex)]
+            underWay.append(Task { await release(batch, in: id, unthrottle: unthrottle) })
         }
+        for task in underWay { _ = await task.value }
     }
 
     /// Whether what follows the probes is tried also where the next hop was found dead.

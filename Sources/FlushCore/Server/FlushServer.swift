@@ -27,6 +27,8 @@ public actor FlushServer: FlushService, RelayDomainService {
     enum Limits {
         /// Messages moved in one call to the queue: small enough that an add between two batches waits for none of it.
         static let releaseBatch = 100
+        /// Batches of one flush that the queue has at once.
+        static let releasesAtOnce = 3
         /// How long a request waits for the first scan; then it is answered with what is known.
         static let firstScanPatience: Duration = .seconds(20)
         /// More flushes than this at once are answered 429: each holds a task and the IDs it has released.

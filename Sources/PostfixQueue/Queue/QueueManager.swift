@@ -25,16 +25,16 @@ struct QueueManager: Sendable {
 
     init(queueDirectory: String) { path = "\(queueDirectory)/public/qmgr" }
 
-    /// Why there is no use in giving it messages; nil when it takes what it is told. Blocks for at most `patience`.
+    /// Sends commands, and says why there is no use in that; nil when it takes what it is told. Blocks for at most `patience`.
     ///
-    /// It hangs up when it has read: that is all of an answer that there is.
-    func problem(waiting patience: Duration) -> String? {
-        do throws(Unreachable) { try trigger([.scanIncoming], waiting: patience) } catch { return error.description }
+    /// A stopped Postfix is told at once; one that is stuck only to who waits: it hangs up when it has read, which is all of an answer
+    /// that there is.
+    func problem(with commands: [Command], waiting patience: Duration = .zero) -> String? {
+        do throws(Unreachable) { try trigger(commands, waiting: patience) } catch { return error.description }
         return nil
     }
 
-    /// Sends commands. A stopped Postfix is told at once; one that is stuck only to who waits.
-    func trigger(_ commands: [Command], waiting patience: Duration = .zero) throws(Unreachable) {
+    private func trigger(_ commands: [Command], waiting patience: Duration) throws(Unreachable) {
         var status = stat()
         guard lstat(path, &status) == 0 else { throw unreachable(errno) }
         let bytes = commands.map(\.rawValue) + [0]

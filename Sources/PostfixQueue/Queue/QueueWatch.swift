@@ -10,7 +10,7 @@ import Synchronization
 ///
 /// Reading never waits for anybody: a burst of ten thousand messages through `deferred` makes sixty thousand events, and the kernel keeps
 /// sixteen thousand. What is kept here is one entry a message, however often it moved.
-// @unchecked: `descriptor`, `watches` and `source` are touched on `queue` only, after `init`; `kept` has a lock.
+// @unchecked: `descriptor`, `ending`, `watches` and `buffer` are touched on `queue` only, after `init`; `kept` has a lock.
 final class QueueWatch: @unchecked Sendable {
     /// Messages with news at once; more, and they are forgotten for a scan.
     static let maximumMessages = 262_144
@@ -28,9 +28,13 @@ final class QueueWatch: @unchecked Sendable {
     private let limit: Int
     private let notify: @Sendable () -> Void
     private let queue = DispatchQueue(label: "etrnd.postfix.watch", qos: .userInitiated)
+    /// Its thread waits for the kernel. No Dispatch source does: inotify wakes whoever waits in epoll for every single move, also while
+    /// the source is not armed, and that was a tenth of a release.
+    private let waiting = DispatchQueue(label: "etrnd.postfix.watch.wait")
     private let kept = Mutex(Kept())
     private var descriptor: CInt = -1
-    private var source: (any DispatchSourceRead)?
+    /// One of a pair of sockets; its closing ends the waiting at the other.
+    private var ending: CInt = -1
     private var watches: [CInt: Place] = [:]
     private var buffer = [UInt8](repeating: 0, count: bufferSize)
 
@@ -54,12 +58,11 @@ final class QueueWatch: @unchecked Sendable {
     }
 
     func stop() {
-        queue.sync {
-            // The descriptor is closed when Dispatch has let go of it.
-            source?.cancel()
-            source = nil
-            watches = [:]
-        }
+        queue.sync { end() }
+    }
+
+    deinit {
+        end()
     }
 
     /// Watches also what is not watched, such as a folder that was replaced. May block.
@@ -108,15 +111,44 @@ final class QueueWatch: @unchecked Sendable {
             self.descriptor = -1
             throw error
         }
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { @Sendable [weak self] in
-            self?.read()
-            // Each move of a burst would wake two threads; the kernel keeps thousands.
-            usleep(Self.gathering)
+        var ends: (CInt, CInt) = (-1, -1)
+        let made = withUnsafeMutableBytes(of: &ends) {
+            socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, $0.bindMemory(to: CInt.self).baseAddress)
         }
-        source.setCancelHandler { @Sendable in _ = close(descriptor) }
-        self.source = source
-        source.activate()
+        guard made == 0 else {
+            let code = errno
+            close(descriptor)
+            self.descriptor = -1
+            throw .system(operation: "socketpair", code: code)
+        }
+        let end = ends.0
+        ending = ends.1
+        waiting.async { @Sendable [weak self] in
+            while Self.waits(for: descriptor, until: end) {
+                // Gone, or about to go: that ends the waiting.
+                guard let self else { continue }
+                self.queue.sync { self.read() }
+                // Each move of a burst would wake a thread; the kernel keeps thousands.
+                usleep(Self.gathering)
+            }
+            close(descriptor)
+            close(end)
+        }
+    }
+
+    /// Waits for moves; false when the other end is closed.
+    private static func waits(for descriptor: CInt, until end: CInt) -> Bool {
+        var wanted = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: end, events: 0, revents: 0)]
+        // It fails for signals only, and for a moment's lack of memory.
+        while poll(&wanted, nfds_t(wanted.count), -1) < 0 {}
+        return wanted[1].revents == 0
+    }
+
+    /// The descriptor is closed by who waits at it.
+    private func end() {
+        guard ending >= 0 else { return }
+        close(ending)
+        (ending, descriptor, watches) = (-1, -1, [:])
     }
 
     private func addAll() throws(QueueFileError) {
@@ -147,7 +179,7 @@ final class QueueWatch: @unchecked Sendable {
     }
 
     private func read() {
-        while source != nil {
+        while ending >= 0 {
             let got = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
             if got < 0, errno == EINTR { continue }
             guard got > 0 else { break }

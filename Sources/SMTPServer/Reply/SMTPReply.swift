@@ -36,11 +36,14 @@ public struct SMTPReply: Error, Sendable, Equatable {
     static let maximumLine = 512
     /// The most lines of one reply; further ones are left out.
     static let maximumLines = 64
+    /// Code, enhanced code and line end: a guess that saves most replies a second allocation.
+    private static let roomBesideText = 16
 
     /// The reply as it goes over the wire, every line ended with CRLF.
     public var rendered: [UInt8] {
-        let texts = lines.isEmpty ? [""] : Array(lines.prefix(Self.maximumLines))
+        let texts = lines.isEmpty ? [""] : lines.prefix(Self.maximumLines)
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(texts.reduce(0) { $0 + $1.utf8.count + Self.roomBesideText })
         for (index, text) in texts.enumerated() {
             let start = bytes.count
             let isLast = index == texts.count - 1
@@ -49,10 +52,10 @@ public struct SMTPReply: Error, Sendable, Equatable {
                 bytes.append(UInt8(ascii: isLast ? " " : "-"))
             }
             if let enhanced {
-                bytes.append(contentsOf: enhanced.utf8.map(Self.printable))
+                bytes.append(contentsOf: enhanced.utf8.lazy.map(Self.printable))
                 if !text.isEmpty { bytes.append(UInt8(ascii: " ")) }
             }
-            bytes.append(contentsOf: text.utf8.prefix(Self.maximumLine).map(Self.printable))
+            bytes.append(contentsOf: text.utf8.prefix(Self.maximumLine).lazy.map(Self.printable))
             let excess = bytes.count - start - (Self.maximumLine - 2)
             if excess > 0 { bytes.removeLast(excess) }
             bytes.append(contentsOf: [UInt8(ascii: "\r"), UInt8(ascii: "\n")])

@@ -263,8 +263,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         // Only content moves its own deadline forward: each read does. A command line has its time from its beginning.
         guard wanted != clock || wait == .content else { return }
         clock = wanted
-        // Not the loop's time: the turn may have taken a while, which is not the client's fault.
-        let now = ContinuousClock.now
+        let now = loop.now
         switch wait {
         case nil: connection.deadline = now + limits.commandTimeout
         case .command: connection.deadline = min(now + limits.commandTimeout, started + limits.sessionLimit)
