@@ -8,6 +8,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
+/// Where functions stay on the executor of their caller, which is the loop: each would else be taken to another one, and back again.
+let staysPut: [SwiftSetting] = [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
 
 let package = Package(
     name: "etrnd",
@@ -41,7 +43,7 @@ let package = Package(
             name: "HTTPServer",
             dependencies: ["DispatchSockets", "JSONText", .product(name: "HTTPTypes", package: "swift-http-types")],
             swiftSettings: strict),
-        .target(name: "SMTPServer", dependencies: ["DispatchSockets"], swiftSettings: strict),
+        .target(name: "SMTPServer", dependencies: ["DispatchSockets"], swiftSettings: strict + staysPut),
         .target(
             name: "FlushStorage",
             dependencies: [
@@ -68,7 +70,7 @@ let package = Package(
             name: "FlushClient",
             dependencies: ["FlushCore", "FlushWire", "CurlTransport", "DispatchSockets", "JSONText"],
             swiftSettings: strict),
-        .target(name: "ETRNGateway", dependencies: ["FlushCore", "SMTPServer", "DispatchSockets"], swiftSettings: strict),
+        .target(name: "ETRNGateway", dependencies: ["FlushCore", "SMTPServer", "DispatchSockets"], swiftSettings: strict + staysPut),
         .target(
             name: "PostfixQueue",
             dependencies: [

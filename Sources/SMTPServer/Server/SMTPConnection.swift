@@ -12,6 +12,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     private let limits: SMTPLimits
     private let hostname: String
     private let services: SMTPServices
+    private let tasks: LoopTasks
     private let tell: @Sendable (SMTPEvent) -> Void
     /// Called once, when the connection is gone and its message, if any, has found its end.
     private let finished: (SMTPConnection, SMTPEnding) -> Void
@@ -47,7 +48,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     init(
-        connection: Connection, hostname: String, limits: SMTPLimits, services: SMTPServices,
+        connection: Connection, hostname: String, limits: SMTPLimits, services: SMTPServices, tasks: LoopTasks,
         tell: @escaping @Sendable (SMTPEvent) -> Void, finished: @escaping (SMTPConnection, SMTPEnding) -> Void
     ) {
         self.connection = connection
@@ -56,6 +57,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         started = connection.loop.now
         self.hostname = hostname
         self.services = services
+        self.tasks = tasks
         self.tell = tell
         self.finished = finished
         session = SMTPSession(hostname: hostname, peer: connection.peer, limits: limits, offer: services.offer)
@@ -135,7 +137,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
             answering += 1
             let number = answering
             // Runs at once, here; what is answered without suspending costs no turn of the loop.
-            Task.immediate(executorPreference: loop) { await self.answer(question, number) }
+            tasks.begin { await self.answer(question, number) }
         }
         settle()
     }

@@ -13,6 +13,7 @@ public final class SMTPServer: @unchecked Sendable {
     private let hostname: String
     private let limits: SMTPLimits
     private let services: SMTPServices
+    private let tasks: LoopTasks
     private let tell: @Sendable (SMTPEvent) -> Void
 
     private var listeners: [Listener] = []
@@ -49,6 +50,7 @@ public final class SMTPServer: @unchecked Sendable {
         self.hostname = hostname
         self.limits = limits
         services = SMTPServices(intake: intake, etrn: etrn)
+        tasks = LoopTasks(loop)
         tell = events
     }
 
@@ -94,7 +96,7 @@ public final class SMTPServer: @unchecked Sendable {
         guard ofClient < limits.maximumConnectionsPerClient else { return refuse(connection, .tooManyConnectionsOfClient) }
 
         connectionsOfClient[client] = ofClient + 1
-        let carrier = SMTPConnection(connection: connection, hostname: hostname, limits: limits, services: services, tell: tell) {
+        let carrier = SMTPConnection(connection: connection, hostname: hostname, limits: limits, services: services, tasks: tasks, tell: tell) {
             [self] carrier, ending in finished(carrier, ending)
         }
         connections[ObjectIdentifier(carrier)] = Entry(connection: carrier, client: client)

@@ -5,17 +5,19 @@ import FlushCore
 import SMTPServer
 
 /// The spool's policy for senders and recipients, and its place for messages.
+///
+/// Asked on the loop, and stays there.
 public struct SpoolIntake: MailIntake {
     private let queue: SpoolQueue
 
     /// Messages are taken once `SpoolQueue.start()` has returned.
     public init(queue: SpoolQueue) { self.queue = queue }
 
-    public func checkSender(_ sender: SMTPPath, declaredSize: Int?, peer: Peer) async -> SMTPReply? {
+    nonisolated(nonsending) public func checkSender(_ sender: SMTPPath, declaredSize: Int?, peer: Peer) async -> SMTPReply? {
         await queue.lackOfRoom(for: declaredSize ?? 0)
     }
 
-    public func checkRecipient(_ recipient: SMTPPath, in envelope: SMTPEnvelope) async -> SMTPReply? {
+    nonisolated(nonsending) public func checkRecipient(_ recipient: SMTPPath, in envelope: SMTPEnvelope) async -> SMTPReply? {
         guard let text = recipient.domain else {
             return SMTPReply(550, "5.1.1", "\(recipient): there are no mailboxes here; the address needs a domain")
         }
@@ -41,7 +43,7 @@ public struct SpoolIntake: MailIntake {
 
     private static func denied(_ recipient: SMTPPath) -> SMTPReply { SMTPReply(554, "5.7.1", "\(recipient): Relay access denied") }
 
-    public func begin(_ envelope: SMTPEnvelope) async throws(SMTPReply) -> any MessageWriter {
+    nonisolated(nonsending) public func begin(_ envelope: SMTPEnvelope) async throws(SMTPReply) -> any MessageWriter {
         if let reply = await queue.lackOfRoom(for: envelope.declaredSize ?? 0) { throw reply }
         return try await queue.makeWriter(for: envelope)
     }
