@@ -6,7 +6,7 @@ SWIFT_SOURCES = Sources Tests Package.swift
 BUILD = swift build --explicit-target-dependency-import-check error
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format build deps clean
+.PHONY: help run demo test check faults fuzz differential sanitize format build deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -26,6 +26,20 @@ check: packages-present ## format, imports, and a build with warnings as errors
 	swift format lint --strict --recursive $(SWIFT_SOURCES)
 	@Tools/check-imports
 	$(BUILD) --build-tests
+
+faults: packages-present ## kills, bad disks, no descriptors, wrong clocks, bad peers, on the release daemon; FAULTS="--kills N STORY" chooses
+	swift build -c release --product etrnd
+	@Tools/faults --program "$$(swift build -c release --show-bin-path)/etrnd" $(FAULTS)
+
+fuzz: packages-present ## a minute of libFuzzer for every parser; FUZZ="--target T --seconds N" chooses
+	@Tools/fuzz $(FUZZ)
+
+differential: deps ## random domain lists and queues beside a real Postfix, as root; DIFFERENTIAL="--seed N" repeats a run
+	$(BUILD) --product etrnd
+	@Tools/differential $(DIFFERENTIAL)
+
+sanitize: packages-present ## the unit tests under the address and the thread sanitizer
+	@Tools/sanitize $(SANITIZE)
 
 format: ## lay out the Swift sources as `make check` wants them
 	swift format --in-place --recursive $(SWIFT_SOURCES)

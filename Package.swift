@@ -16,6 +16,8 @@ let package = Package(
     products: [
         .executable(name: "etrnctl", targets: ["etrnctl"]),
         .executable(name: "etrnd", targets: ["etrnd"]),
+        // For Benchmarks/flush/core, which measures them without a socket between.
+        .library(name: "FlushLibraries", targets: ["DispatchSockets", "FlushCore", "FlushStorage", "FlushTesting"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -34,6 +36,10 @@ let package = Package(
         .target(name: "JSONText", swiftSettings: strict),
         .target(name: "DispatchSockets", dependencies: ["CLinux"], swiftSettings: strict),
         .target(
+            name: "DiskPort",
+            dependencies: ["DispatchSockets", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+        .target(
             name: "CurlTransport",
             dependencies: ["DispatchSockets", "CCurl", .product(name: "DequeModule", package: "swift-collections")],
             swiftSettings: strict),
@@ -42,12 +48,12 @@ let package = Package(
         .target(
             name: "HTTPServer",
             dependencies: ["DispatchSockets", "JSONText", .product(name: "HTTPTypes", package: "swift-http-types")],
-            swiftSettings: strict),
+            swiftSettings: strict + staysPut),
         .target(name: "SMTPServer", dependencies: ["DispatchSockets"], swiftSettings: strict + staysPut),
         .target(
             name: "FlushStorage",
             dependencies: [
-                "FlushCore", "DispatchSockets",
+                "FlushCore", "DiskPort", "DispatchSockets",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -65,7 +71,7 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             resources: [.embedInCode("openapi.yaml"), .embedInCode("status.html")],
-            swiftSettings: strict),
+            swiftSettings: strict + staysPut),
         .target(
             name: "FlushClient",
             dependencies: ["FlushCore", "FlushWire", "CurlTransport", "DispatchSockets", "JSONText"],
@@ -81,7 +87,7 @@ let package = Package(
         .target(
             name: "SpoolQueue",
             dependencies: [
-                "FlushCore", "SMTPServer", "CurlTransport", "DispatchSockets",
+                "FlushCore", "SMTPServer", "CurlTransport", "DiskPort", "DispatchSockets",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -153,7 +159,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SpoolQueueTests",
-            dependencies: ["SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DispatchSockets", "SocketTesting"],
+            dependencies: [
+                "SpoolQueue", "FlushCore", "FlushTesting", "SMTPServer", "CurlTransport", "DiskPort", "DispatchSockets", "SocketTesting",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "DoctorTests",
@@ -179,5 +187,46 @@ let package = Package(
                 .product(name: "HTTPTypes", package: "swift-http-types"),
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "Configuration", "CurlTransport", "DiskPort", "DispatchSockets", "ETRNGateway", "FlushCore", "FlushStorage", "FlushTesting",
+                "FlushWire", "HTTPServer", "JSONText", "PostfixQueue", "SMTPServer", "SpoolQueue",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            exclude: ["Driver"],
+            swiftSettings: strict),
     ]
 )
+
+// Tools/fuzz builds the parsers with libFuzzer's coverage and the address sanitizer, and of the properties that FuzzTests holds to
+// them a program. The other targets, the database and what only they need stay out of that build.
+if Context.environment["ETRND_FUZZ"] == "1" {
+    let watch = ["-sanitize=fuzzer,address"]
+    let parsers: Set = [
+        "Configuration", "CurlTransport", "DiskPort", "DispatchSockets", "ETRNGateway", "FlushCore", "FlushStorage", "FlushWire", "HTTPServer",
+        "JSONText", "PostfixQueue", "SMTPServer", "SpoolQueue",
+    ]
+    let shims: Set = ["CCurl", "CCurlLibrary", "CIDN2", "CLinux"]
+    package.products = []
+    package.targets.removeAll { !parsers.contains($0.name) && !shims.contains($0.name) }
+    for target in package.targets where parsers.contains(target.name) {
+        target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(watch)]
+        if target.name == "FlushStorage" {
+            target.sources = ["Logs", "StateDirectory.swift"]
+            target.dependencies.removeAll { "\($0)".contains("GRDB") }
+        }
+    }
+    package.targets += [
+        .target(name: "CLibFuzzer", path: "Fuzz/CLibFuzzer"),
+        .executableTarget(
+            name: "Fuzzer",
+            dependencies: ["CLibFuzzer", .product(name: "HTTPTypes", package: "swift-http-types")]
+                + parsers.sorted().map { .init(stringLiteral: $0) },
+            path: "Tests/FuzzTests",
+            sources: ["Driver", "Properties"],
+            swiftSettings: strict,
+            // gold cannot link the address sanitizer.
+            linkerSettings: [.unsafeFlags(watch + ["-use-ld=lld"])]),
+    ]
+}

@@ -108,6 +108,20 @@ class Daemon:
     # Life and death.
 
     def start(self, *options: str) -> "Daemon":
+        self.launch(*options)
+        deadline = time.monotonic() + START_LIMIT
+        while not self._ready.wait(0.02):
+            if self.process.poll() is not None:
+                self._reader.join(5)
+                self.process.stderr.close()
+                raise RuntimeError(f"etrnd ended at start with {self.process.returncode}:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"etrnd was not ready after {START_LIMIT} s:\n{self.log_tail()}")
+        return self
+
+    def launch(self, *options: str) -> None:
+        """The start of a start: does not wait for "ready"."""
         self.state.mkdir(parents=True, exist_ok=True)
         self.configuration.write_text("".join(f"{name} = {value}\n" for name, value in self.parameters.items()))
         self._ready.clear()
@@ -123,16 +137,6 @@ class Daemon:
         )
         self._reader = threading.Thread(target=self._read_log, args=(self.process,), daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_LIMIT
-        while not self._ready.wait(0.02):
-            if self.process.poll() is not None:
-                self._reader.join(5)
-                self.process.stderr.close()
-                raise RuntimeError(f"etrnd ended at start with {self.process.returncode}:\n{self.log_tail()}")
-            if time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"etrnd was not ready after {START_LIMIT} s:\n{self.log_tail()}")
-        return self
 
     def _read_log(self, process: subprocess.Popen) -> None:
         for raw in process.stderr:

@@ -7,14 +7,16 @@ import signal
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from daemon_process import wait_until
+from figures import OURS, Figures
 from postfix_instance import PostfixInstance
-from report import NATIVE, OURS, Report
+from processes import free_port
+from report import NATIVE
+from script import STEP_LIMIT, compiled, say
 from sides import NativeSide, OurSide
 from synthetic_queue import SyntheticQueue
 
@@ -26,7 +28,6 @@ ADD_DOMAINS = 200
 # Between two adds of the one client that looks for long ones: it shall not be a load of its own.
 WATCH_PAUSE_US = 500
 QUEUE_FOLDERS = ("incoming", "active", "deferred", "hold")
-STEP_LIMIT = 300.0  # seconds; nothing here takes so long, not even on a busy machine
 
 
 class Size(NamedTuple):
@@ -45,17 +46,13 @@ def domain_of(count: int) -> str:
     return f"d{count:05d}.cust.test"
 
 
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
 class Benchmark:
     parts = ("adds", "release", "delivery", "scan")
 
-    def __init__(self, program: Path, size: Size, report: Report, parts: set[str]) -> None:
+    def __init__(self, program: Path, size: Size, figures: Figures, parts: set[str]) -> None:
         self.program = program
         self.size = size
-        self.report = report
+        self.figures = figures
         self.wanted = parts
         self.stack = contextlib.ExitStack()
 
@@ -67,8 +64,8 @@ class Benchmark:
             # Within the instance, which takes everything with it when it goes, whatever becomes of us.
             self.directory = self.postfix.directory / "benchmark"
             self.directory.mkdir()
-            self.client = self._compile("flush_client")
-            self.scanner = self._compile("scan_files")
+            self.client = compiled(HERE / "flush_client.c", self.directory)
+            self.scanner = compiled(HERE / "scan_files.c", self.directory)
             self.native = NativeSide(self.postfix)
             self.ours = self.stack.enter_context(OurSide(self.postfix, self.program))
             # What was opened until here is closed by `__exit__`.
@@ -77,11 +74,6 @@ class Benchmark:
 
     def __exit__(self, *_) -> None:
         self.stack.close()
-
-    def _compile(self, name: str) -> str:
-        program = self.directory / name
-        subprocess.run(["cc", "-O2", "-o", str(program), str(HERE / f"{name}.c")], check=True, timeout=STEP_LIMIT)
-        return str(program)
 
     def _start(self, command: list[str], **options) -> subprocess.Popen:
         """A process that the instance takes with it should we be killed: it knows its own by a command line that names its directory."""
@@ -152,7 +144,7 @@ class Benchmark:
             each = self.size.adds // clients
             done = self._client("add", side.socket, clients, each, ADD_DOMAINS)
             assert done["failed"] == 0, done
-            self.report.add(f"adds a second, {clients} client{'s' * (clients > 1)}", side.name, done["a_second"])
+            self.figures.add(f"adds a second, {clients} client{'s' * (clients > 1)}", side.name, done["a_second"])
 
     # Release, while no queue manager does anything: it is the flush service alone that is measured.
 
@@ -163,8 +155,8 @@ class Benchmark:
                     done = self._release_once(side, count)
                     # Native flush(8) answers when it has moved everything, we before.
                     figure = done["reply_ms"] if side is self.native else max(done["reply_ms"], done["moved_ms"])
-                    self.report.add(f"release of {count:,} of {self.size.messages:,}, probing off", side.name, figure)
-                    self.report.add(f"  until the answer, {count:,}", side.name, done["reply_ms"])
+                    self.figures.add(f"release of {count:,} of {self.size.messages:,}, probing off", side.name, figure)
+                    self.figures.add(f"  until the answer, {count:,}", side.name, done["reply_ms"])
             with self._watched(side, "release"):
                 time.sleep(0.2)
                 self._release_once(side, self.size.flush)
@@ -224,7 +216,7 @@ class Benchmark:
                     time.sleep(0.01)
                 seconds = time.monotonic() - start
             if not watched:
-                self.report.add(f"last of {count:,} delivered, probing on", side.name, seconds)
+                self.figures.add(f"last of {count:,} delivered, probing on", side.name, seconds)
             side.settle()
         finally:
             sink.terminate()
@@ -254,8 +246,8 @@ class Benchmark:
                 client.terminate()
                 figures = json.loads(client.communicate(timeout=STEP_LIMIT)[0])
                 assert figures["count"] > 0 and figures["failed"] == 0, (measure, figures)
-                self.report.add(measure, side.name, figures["max_ms"])
-                self.report.add(f"p99.9 of {measure.strip()}", side.name, figures["p999_ms"])
+                self.figures.add(measure, side.name, figures["max_ms"])
+                self.figures.add(f"p99.9 of {measure.strip()}", side.name, figures["p999_ms"])
         finally:
             for process in [*clients.values(), server]:
                 if process.poll() is None:
@@ -271,20 +263,14 @@ class Benchmark:
         self.ours.stop()
         measure = f"scan of {self.size.messages:,} files (peer: C)"
         # Its start without a queue is not a scan.
-        self.report.add(measure, OURS, (seconds - self.empty[0]) * 1e3)
-        self.report.add("memory a recorded message", OURS, (memory - self.empty[1]) / self.size.messages)
+        self.figures.add(measure, OURS, (seconds - self.empty[0]) * 1e3)
+        self.figures.add("memory a recorded message", OURS, (memory - self.empty[1]) / self.size.messages)
         times = []
         for _ in range(3):
             done = json.loads(subprocess.run([self.scanner, *folders], capture_output=True, text=True, check=True, timeout=STEP_LIMIT).stdout)
             assert done["files"] >= self.size.messages, done
             times.append(done["ms"])
-        self.report.add(measure, NATIVE, statistics.median(times))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        self.figures.add(measure, NATIVE, statistics.median(times))
 
 
 def trigger(manager: Path) -> None:

@@ -3,8 +3,10 @@ import time
 from pathlib import Path
 
 from daemon_process import wait_until
+from figures import OURS
 from postfix_instance import PostfixDaemon, PostfixInstance
-from report import NATIVE, OURS
+from processes import memory
+from report import NATIVE
 
 INDEX_LIMIT = 120.0  # seconds for the first scan
 
@@ -85,10 +87,7 @@ class OurSide:
     def memory(self) -> int:
         """Bytes in memory, after what the scan alone needed has been given back."""
         time.sleep(1)
-        for line in Path(f"/proc/{self.daemon.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("no VmRSS")
+        return memory([self.daemon.pid])
 
     def _status(self) -> dict:
         answer = self.daemon.get("/status")

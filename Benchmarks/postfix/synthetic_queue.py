@@ -42,6 +42,13 @@ class SyntheticQueue:
             made.setdefault(domain, []).append(self._add(number, domain))
         return made
 
+    def link(self, domain: str, count: int, names: int) -> None:
+        """So many messages for one domain, `names` of them one file: as much to read, much less to make."""
+        made = self.fill([domain] * -(-count // names))[domain]
+        for number in range(count - len(made)):
+            queue_id = f"{number % MICROSECONDS:05X}{0xFFFF_FFFF + number:X}"
+            os.link(self._path("deferred", made[number % len(made)]), self._path("deferred", queue_id))
+
     def _add(self, number: int, domain: str) -> str:
         address = f"user{number % 10_000:04d}@{domain}".encode()
         assert len(address) == len(self.model_address), f"{domain}: all domains are as long as the model's"

@@ -1,10 +1,9 @@
 // A JSON document as a value, and a reader that says where it is wrong.
 
-import FoundationEssentials
 import JSONText
 
 /// Any JSON value.
-public indirect enum JSONValue: Sendable, Equatable, Decodable {
+public indirect enum JSONValue: Sendable, Equatable {
     case null
     case flag(Bool)
     case number(Double)
@@ -12,27 +11,10 @@ public indirect enum JSONValue: Sendable, Equatable, Decodable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// Parses a document; nil when it is no JSON. Depth and size are bounded by the decoder and by the server's body limit.
+    /// Parses a document; nil when it is no JSON, or nested deeper than `JSONParser.maximumDepth`. The server's body limit bounds the size.
     public init?(parsing bytes: [UInt8]) {
-        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes)) else { return nil }
+        guard let value = JSONParser.value(of: bytes) else { return nil }
         self = value
-    }
-
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let flag = try? container.decode(Bool.self) {
-            self = .flag(flag)
-        } else if let number = try? container.decode(Double.self) {
-            self = .number(number)
-        } else if let text = try? container.decode(String.self) {
-            self = .text(text)
-        } else if let array = try? container.decode([JSONValue].self) {
-            self = .array(array)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
-        }
     }
 
     fileprivate var kind: String {
@@ -97,7 +79,7 @@ struct JSONObjectReader {
             fault(name, "must have at most \(maximumLength) bytes")
             return nil
         }
-        if text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+        if text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }) {
             fault(name, "must not have control characters")
             return nil
         }

@@ -11,13 +11,41 @@ extension Timestamp {
         let days = whole >= 0 ? whole / 86_400 : (whole - 86_399) / 86_400
         let clock = whole - days * 86_400
         let (year, month, day) = Self.civilDate(daysSinceEpoch: days)
-        func padded(_ number: Int64, _ width: Int) -> String {
-            let digits = String(number)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        // Straight into the text's storage: a page has a thousand of these.
+        return String(unsafeUninitializedCapacity: 32) { buffer in
+            var count = 0
+            func put(_ mark: Unicode.Scalar) {
+                buffer[count] = UInt8(ascii: mark)
+                count += 1
+            }
+            func put(_ number: Int64, _ width: Int) {
+                var rest = number.magnitude
+                for place in stride(from: count + width - 1, through: count, by: -1) {
+                    buffer[place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                count += width
+            }
+            // What is not four digits wide is in nobody's queue, and still tells that it is strange.
+            if year < 0 { put("-") }
+            put(year, (-9_999...9_999).contains(year) ? 4 : 6)
+            put("-")
+            put(month, 2)
+            put("-")
+            put(day, 2)
+            put("T")
+            put(clock / 3600, 2)
+            put(":")
+            put(clock / 60 % 60, 2)
+            put(":")
+            put(clock % 60, 2)
+            if fraction != 0 {
+                put(".")
+                put(fraction, 6)
+            }
+            put("Z")
+            return count
         }
-        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
-        let time = "\(padded(clock / 3600, 2)):\(padded(clock / 60 % 60, 2)):\(padded(clock % 60, 2))"
-        return fraction == 0 ? "\(date)T\(time)Z" : "\(date)T\(time).\(padded(fraction, 6))Z"
     }
 
     /// Reads what `rfc3339` writes: UTC with a `Z`, and at most six digits after the second. Nil for anything else.

@@ -147,14 +147,12 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
             return finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response)
         }
         let request = Request(head, body: body, peer: connection.peer)
-        let respond = server.respond
-        Task.immediate(executorPreference: server.loop) {
-            let response = await respond(request)
-            self.finish(response)
-        }
+        server.tasks.begin { await self.answer(request) }
         // A handler bounds its own waits.
         if phase == .handling { connection.deadline = nil }
     }
+
+    private func answer(_ request: Request) async { finish(await server.respond(request)) }
 
     /// Sends a handler's answer and goes on with what waits.
     private func finish(_ response: Response) {

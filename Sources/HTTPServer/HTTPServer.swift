@@ -4,10 +4,14 @@ import DispatchSockets
 /// Parses requests, asks `respond` for answers, keeps the limits. Any number of listeners. All but `stop` only on its loop.
 // @unchecked: the constants are Sendable; everything else is touched on the loop only, `stop` goes there first.
 public final class HTTPServer: @unchecked Sendable {
+    /// Answers a request, on the loop.
+    public typealias Responder = nonisolated(nonsending) @Sendable (Request) async -> Response
+
     public let loop: EventLoop
     public let limits: HTTPLimits
     let hostIsAllowed: @Sendable (String, Peer) -> Bool
-    let respond: nonisolated(nonsending) @Sendable (Request) async -> Response
+    let respond: Responder
+    let tasks: LoopTasks
     /// Shared by all connections: an answer is made and written in one go.
     var writer = ResponseWriter()
     private(set) var isStopping = false
@@ -20,16 +24,18 @@ public final class HTTPServer: @unchecked Sendable {
     ///   - hostIsAllowed: whether the server answers for this host; otherwise 421. The name is in lower case without a port, an
     ///     IPv6 address in brackets; it is empty when an HTTP/1.0 client names none.
     ///   - respond: called on the loop, one request at a time for each connection; a `Router`'s, usually. What it does before it
-    ///     suspends first must not block. It runs to its end even when the client is gone.
+    ///     suspends first must not block; what it calls of an actor on this loop does not suspend it. It runs to its end even when
+    ///     the client is gone.
     public init(
         loop: EventLoop, limits: HTTPLimits = HTTPLimits(), hostIsAllowed: @escaping @Sendable (String, Peer) -> Bool,
-        respond: nonisolated(nonsending) @escaping @Sendable (Request) async -> Response
+        respond: @escaping Responder
     ) {
         precondition(limits.maximumHead <= 1 << 24, "positions in a head have 32 bits, and its copies must be small")
         self.loop = loop
         self.limits = limits
         self.hostIsAllowed = hostIsAllowed
         self.respond = respond
+        tasks = LoopTasks(loop)
     }
 
     /// Serves this address too; from then on the server lives until `stop`. Only on the loop.

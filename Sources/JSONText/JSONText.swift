@@ -7,6 +7,19 @@ public enum JSONText {
     /// Appends the text in quotes. A Swift string is always well-formed, so the result is UTF-8.
     public static func append(_ text: String, to bytes: inout [UInt8]) {
         bytes.append(0x22)
+        // Nearly every text is as it stands.
+        let isPlain = text.utf8.withContiguousStorageIfAvailable { text in
+            guard !text.contains(where: mustBeEscaped) else { return false }
+            bytes.append(contentsOf: text)
+            return true
+        }
+        if isPlain != true { appendEscaped(text, to: &bytes) }
+        bytes.append(0x22)
+    }
+
+    private static func mustBeEscaped(_ byte: UInt8) -> Bool { byte < 0x20 || byte == 0x22 || byte == 0x5C }
+
+    private static func appendEscaped(_ text: String, to bytes: inout [UInt8]) {
         for byte in text.utf8 {
             switch byte {
             case 0x22, 0x5C:
@@ -20,6 +33,5 @@ public enum JSONText {
             default: bytes.append(byte)
             }
         }
-        bytes.append(0x22)
     }
 }

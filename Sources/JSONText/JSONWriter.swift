@@ -18,7 +18,7 @@ public struct JSONWriter {
     public mutating func name(_ name: StaticString) {
         separate()
         bytes.append(UInt8(ascii: "\""))
-        name.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        append(name)
         bytes.append(UInt8(ascii: "\""))
         bytes.append(UInt8(ascii: ":"))
         needsComma = false
@@ -26,7 +26,7 @@ public struct JSONWriter {
 
     public mutating func value(_ text: String?) {
         separate()
-        if let text { JSONText.append(text, to: &bytes) } else { bytes.append(contentsOf: "null".utf8) }
+        if let text { JSONText.append(text, to: &bytes) } else { append("null") }
         needsComma = true
     }
 
@@ -38,7 +38,7 @@ public struct JSONWriter {
 
     public mutating func value(_ flag: Bool) {
         separate()
-        bytes.append(contentsOf: (flag ? "true" : "false").utf8)
+        append(flag ? "true" : "false")
         needsComma = true
     }
 
@@ -64,6 +64,10 @@ public struct JSONWriter {
         body(&self)
         bytes.append(close)
         needsComma = true
+    }
+
+    private mutating func append(_ text: StaticString) {
+        bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     private mutating func separate() {

@@ -1,5 +1,6 @@
 // The embedded mail queue: one directory, one file per message, retries, delivery and reports.
 
+import DiskPort
 import DispatchSockets
 import FlushCore
 import Logging
@@ -13,20 +14,22 @@ import Logging
 /// Recipients of an `etrn-only` domain are tried only by a `release`. After a restart they wait again: who asked is told `interrupted`.
 public actor SpoolQueue: MailQueue {
     /// How the engine hands a message to a next hop; `DeliveryClient.deliver`, or a test's own.
-    typealias Deliver = @Sendable (Delivery) async -> DeliveryResult
+    package typealias Deliver = @Sendable (Delivery) async -> DeliveryResult
 
-    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     public nonisolated var events: AsyncStream<QueueEvent> { eventBuffer.stream }
     public nonisolated let parameters: SpoolParameters
 
-    nonisolated let loop: EventLoop
-    nonisolated let pool: IOPool
+    nonisolated let executor: any SerialExecutor
+    nonisolated let pool: any DiskWorker
     nonisolated let directory: SpoolDirectory
     nonisolated let routes: any MailRoutes
     nonisolated let time: any TimeSource
     nonisolated let logger: Logger
     nonisolated let eventBuffer: EventBuffer
     let deliver: Deliver
+    /// What a message on its way in keeps in memory at most.
+    nonisolated let intakeMemory: Int
     let incomingSync: DirectorySync
     let deferredSync: DirectorySync
 
@@ -43,21 +46,33 @@ public actor SpoolQueue: MailQueue {
     var lastWholeFlush: FlushID?
     /// Outcomes that the disk did not take; remembered so that nobody gets a message twice while this process lives.
     var unsynced: [QueueID: [Int: SpoolEnvelope.Status]] = [:]
-    var ids = SpoolID()
+    var ids: SpoolID
     /// Files in `bounces`, as far as we know.
     var keptReports = 0
     var isTrimmingReports = false
     /// One-domain arrays shared by all messages for the domain; cleared when it grows.
     var sharedDomains: [DomainName: [DomainName]] = [:]
     /// Free bytes on the spool's file system, and when the disk was asked.
-    var freeSpace: (bytes: Int, asked: ContinuousClock.Instant)?
+    var freeSpace: (bytes: Int, asked: Timestamp)?
     var phase = Phase.opened
     var transmissions: [Int: Task<Void, Never>] = [:]
     var nextTransmission = 0
     var idleWaiters: [CheckedContinuation<Void, Never>] = []
     var alarm: (time: Timestamp, task: Task<Void, Never>)?
+    /// The time when the schedule was last used.
+    var lastSeenTime: Timestamp?
 
-    enum Phase: Sendable { case opened, running, stopping, stopped }
+    /// What the start has found so far.
+    var found = SpoolStart()
+    var isFilling = false
+    /// Messages that somebody has asked for by name before they were read; who asked has made their entries.
+    var lookedAt: Set<QueueID> = []
+
+    /// `filling`: it takes mail and answers, and delivers nothing until the files of all waiting messages have been read.
+    enum Phase: Sendable { case opened, filling, running, stopping, stopped }
+
+    /// Whether it is asked to do its work, be it now or when everything is known.
+    var isServing: Bool { phase == .filling || phase == .running }
 
     /// Delivers with libcurl.
     ///
@@ -73,26 +88,40 @@ public actor SpoolQueue: MailQueue {
     ) throws(SpoolError) {
         let directory = try SpoolDirectory(path: path)
         self.init(
-            directory: directory, parameters: parameters, routes: routes, loop: loop, pool: pool, time: time, logger: logger,
+            directory: directory, parameters: parameters, routes: routes, executor: loop, pool: pool, time: time, logger: logger,
             deliver: { await client.deliver($0) })
     }
 
+    /// Over any disk, and with any way of delivery.
+    package init(
+        path: String, on disk: any Disk, parameters: SpoolParameters, routes: any MailRoutes, executor: any SerialExecutor, pool: any DiskWorker,
+        time: any TimeSource, logger: Logger, random: any RandomNumberGenerator & Sendable, intakeMemory: Int, deliver: @escaping Deliver
+    ) throws(SpoolError) {
+        let directory = try SpoolDirectory(path: path, on: disk)
+        self.init(
+            directory: directory, parameters: parameters, routes: routes, executor: executor, pool: pool, time: time, logger: logger,
+            ids: SpoolID(random: random), intakeMemory: intakeMemory, deliver: deliver)
+    }
+
     init(
-        directory: SpoolDirectory, parameters: SpoolParameters, routes: any MailRoutes, loop: EventLoop, pool: IOPool,
-        time: any TimeSource, logger: Logger, eventLimit: Int = EventBuffer.maximumEvents, deliver: @escaping Deliver
+        directory: SpoolDirectory, parameters: SpoolParameters, routes: any MailRoutes, executor: any SerialExecutor, pool: any DiskWorker,
+        time: any TimeSource, logger: Logger, eventLimit: Int = EventBuffer.maximumEvents, ids: SpoolID = SpoolID(),
+        intakeMemory: Int = SpoolWriter.inMemory, deliver: @escaping Deliver
     ) {
         self.directory = directory
         self.parameters = parameters
         self.routes = routes
-        self.loop = loop
+        self.executor = executor
         self.pool = pool
+        self.ids = ids
+        self.intakeMemory = intakeMemory
         self.time = time
         self.logger = logger
         self.deliver = deliver
         eventBuffer = EventBuffer(limit: eventLimit)
         lanes = DeliveryLanes(total: parameters.deliveryConcurrency)
-        incomingSync = DirectorySync(.incoming, of: directory, pool: pool, loop: loop)
-        deferredSync = DirectorySync(.deferred, of: directory, pool: pool, loop: loop)
+        incomingSync = DirectorySync(.incoming, of: directory, pool: pool, executor: executor)
+        deferredSync = DirectorySync(.deferred, of: directory, pool: pool, executor: executor)
     }
 
     /// What the engine takes from an SMTP server.
@@ -102,7 +131,7 @@ public actor SpoolQueue: MailQueue {
     ///
     /// What is still in transmission then is cancelled and tried again after the next start.
     public func stop(within limit: Duration) async {
-        guard phase == .running || phase == .opened else { return }
+        guard isServing || phase == .opened else { return }
         phase = .stopping
         alarm?.task.cancel()
         alarm = nil
@@ -141,7 +170,9 @@ public actor SpoolQueue: MailQueue {
     func makeID() -> QueueID {
         while true {
             let id = ids.next(at: time.now)
-            if entries[id] == nil, !arriving.contains(id) { return id }
+            guard entries[id] == nil, !arriving.contains(id) else { continue }
+            // One that is not read yet may have it, after the clock was set back.
+            if phase != .filling || !directory.contains(id, in: .deferred) { return id }
         }
     }
 

@@ -54,7 +54,7 @@ struct Daemon {
         logger.info("started", metadata: ["engine": "\(settings.text("queue_engine"))", "open_files": "\(files)"])
 
         let serviceManager = ServiceManager(environment: ProcessEnvironment.variables)
-        let frontEnds = FrontEnds(loop: loop, settings: settings, core: core, engine: engine, policy: policy)
+        let frontEnds = FrontEnds(loop: loop, pool: pool, settings: settings, core: core, engine: engine, policy: policy)
         // Deliveries may run already: an address that is taken must not cut them off, or their mail would come again at each start.
         let failure: DaemonError?
         do throws(DaemonError) {

@@ -19,7 +19,7 @@ struct FrontEnds: Sendable {
     private let smtp: SMTPServer
     private let hosts: HostNames
 
-    init(loop: EventLoop, settings: Settings, core: FlushServer, engine: any Engine, policy: DaemonPolicy) {
+    init(loop: EventLoop, pool: IOPool, settings: Settings, core: FlushServer, engine: any Engine, policy: DaemonPolicy) {
         self.loop = loop
         self.settings = settings
         let hosts = HostNames(settings.list("http_host_names"))
@@ -33,9 +33,11 @@ struct FrontEnds: Sendable {
                 parameters: settings.effective.map { .init(name: $0.name, value: $0.value, source: $0.source) },
                 warnings: settings.warnings + policy.warnings + engine.warnings),
             engineUsesMX: engine.usesMX)
+        let disk = StateDisk(
+            directory: settings.text("state_directory"), leastFree: engine.intake == nil ? 0 : settings.bytes("queue_minfree"), pool: pool)
         let api = ControlAPI(
             service: core, relayDomains: RelayDomainChanges(core: core, engine: engine), bounces: engine.bounces, access: access, facts: facts,
-            impediments: { await core.impediments() + engine.impediments() })
+            impediments: { await core.impediments() + engine.impediments() + [disk.impediment()].compactMap(\.self) })
         let router = api.routes()
 
         var httpLimits = HTTPLimits()

@@ -32,10 +32,8 @@ struct SpoolEngine: Engine {
     var warnings: [String] { [] }
 
     func start(_ core: FlushServer) async throws(DaemonError) {
-        do {
-            let found = try await spool.start()
-            logger.info("the spool is open", metadata: ["messages": "\(found.messages)"])
-        } catch { throw DaemonError("\(error)", .storage) }
+        // The core's first scan reads what waits.
+        do { try await spool.begin() } catch { throw DaemonError("\(error)", .storage) }
     }
 
     func stop(within limit: Duration) async {

@@ -2,6 +2,7 @@
 import datetime
 import ipaddress
 import os
+import random
 import shutil
 import ssl
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("faults")
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "Tools"))
 
@@ -18,6 +21,7 @@ import postfix_instance  # noqa: E402
 from customer_server import Behaviour, CustomerServer  # noqa: E402
 from daemon_process import Daemon, built_program  # noqa: E402
 from etrn_provider import GATEWAY, OPTIONS, Gateway, options, stocked  # noqa: E402
+from faults.stage import Stage  # noqa: E402
 from postfix_instance import PostfixDaemon, PostfixInstance  # noqa: E402
 from postfix_story import CUSTOMER, OTHER  # noqa: E402
 
@@ -65,6 +69,17 @@ def end(daemon: Daemon, request) -> None:
     daemon.kill()
     if crashed:
         pytest.fail(f"etrnd ended by itself with {daemon.process.returncode}:\n{daemon.log_tail()}")
+
+
+@pytest.fixture
+def stage(program, request):
+    """Where a fault's story plays; E2E_SEED makes its chance."""
+    seed = int(os.environ.get("E2E_SEED", random.SystemRandom().randrange(1_000_000)))
+    print(f"seed {seed}; run again with E2E_SEED={seed}")
+    with Stage(program, seed) as stage:
+        yield stage
+        for daemon in stage.daemons:
+            end(daemon, request)
 
 
 @pytest.fixture

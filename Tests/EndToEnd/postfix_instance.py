@@ -338,18 +338,24 @@ class PostfixInstance:
         file, log = self.path(first).read_bytes(), self.path(first, "defer").read_bytes()
         assert address.encode() in file and address.encode() in log
         ids = {first: address}
-        staging = str(self.directory / "staging")
-        # No queue run finds it due.
-        tomorrow = time.time() + 86400
         for n in range(1, count):
             recipient = f"copy{n:05}@{domain}"
-            inode = self._write(staging, file.replace(address.encode(), recipient.encode()), 0o700)
-            os.utime(staging, (tomorrow, tomorrow))
-            queue_id, text = self._new_id(inode)
-            self._write(f"{self._hashed('defer', text)}/{queue_id}", log.replace(address.encode(), recipient.encode()), 0o600)
-            os.rename(staging, f"{self._hashed('deferred', text)}/{queue_id}")
+            queue_id = self.place(file.replace(address.encode(), recipient.encode()), log.replace(address.encode(), recipient.encode()))
             ids[queue_id] = recipient
         return ids
+
+    def place(self, file: bytes, log: bytes = b"") -> str:
+        """A deferred message made as a file, with its defer log when there is one; its queue ID."""
+        staging = str(self.directory / "staging")
+        inode = self._write(staging, file, 0o700)
+        # No queue run finds it due.
+        tomorrow = time.time() + 86400
+        os.utime(staging, (tomorrow, tomorrow))
+        queue_id, text = self._new_id(inode)
+        if log:
+            self._write(f"{self._hashed('defer', text)}/{queue_id}", log, 0o600)
+        os.rename(staging, f"{self._hashed('deferred', text)}/{queue_id}")
+        return queue_id
 
     def _new_id(self, inode: int) -> tuple[str, str]:
         """A queue ID for a file, and the text by which it is hashed."""

@@ -7,7 +7,6 @@ import pytest
 
 from daemon_process import wait_until
 from expectations import finished, problem
-from peers import is_well
 
 DOMAIN = "customer.example"
 
@@ -67,7 +66,9 @@ class TestFullDisk:
         # The free space is asked for twice a second, not for every message.
         wait_until(lambda: self.mail_reply(daemon) == 452, 10, "a 452")
         assert self.refused(daemon, size=100) == 452
-        is_well(daemon)
+        assert daemon.get("/livez").status == 200
+        not_ready = wait_until(lambda: (answer := daemon.get("/readyz")).status == 503 and answer, 10, "readiness to tell")
+        assert b"queue_minfree" in not_ready.body, not_ready
         # What is there can still be delivered: that makes room.
         sink.start()
         finished(daemon.flush(DOMAIN), delivered=1)

@@ -189,7 +189,8 @@ def test_a_slow_site_does_not_hold_up_another(daemon, make_sink):
     slow.start()
     quick.start()
     stuck = daemon.post(f"/etrn/{DOMAIN}").json()
-    slow.wait_for(lambda site: site.connections >= 5, what="the slow site to be busy")
+    # A site that has not answered yet gets a tenth of the slots.
+    slow.wait_for(lambda site: site.connections >= 2, what="the slow site to be busy")
 
     began = time.monotonic()
     finished(daemon.flush(OTHER), delivered=5)

@@ -1,5 +1,6 @@
 // A sorted sequence in chunks does what a sorted array does.
 
+import FlushTesting
 import Testing
 
 @testable import FlushCore

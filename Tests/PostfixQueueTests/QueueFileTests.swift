@@ -80,6 +80,18 @@ import Testing
         #expect(found.domains.map(\.description) == ["one.test", "two.test"])
     }
 
+    /// A filter's REDIRECT sends the message elsewhere, and only there; Postfix's own `add` names that domain.
+    @Test func aRedirectedMessageWaitsForWhereItGoes() throws {
+        let bytes = builder.message(recipients: ["u@one.test", "v@two.test"], redirection: "w@three.test")
+
+        let found = try pending(bytes)
+        #expect(found.domains.map(\.description) == ["three.test"])
+        #expect(found.counts == [1])
+        #expect(try read(bytes).recipients.map(\.address) == ["u@one.test", "v@two.test", "w@three.test"])
+        let done = try pending(builder.message(recipients: [], done: ["u@one.test"], redirection: "w@three.test"))
+        #expect(done.domains.isEmpty)
+    }
+
     @Test func theDomainIsRightOfTheLastAt() throws {
         let found = try pending(builder.message(recipients: ["\"a@b\"@one.test"]))
 

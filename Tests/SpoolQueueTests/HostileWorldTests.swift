@@ -56,6 +56,23 @@ import Testing
         await spool.stop()
     }
 
+    @Test func whoWaitsForATimeOfTheOldClockIsNotHiddenByThoseOfTheNewOne() async throws {
+        let spool = try await Spool.open()
+        for user in ["old", "new"] { spool.sites.answer("\(user)@normal.example", .deferred(reason: "450")) }
+        try await spool.send(to: ["old@normal.example"])
+        await spool.events.waitForAttempts(1)
+
+        spool.time.jump(by: .seconds(-30 * 86_400))
+        // Put off again and again, and so always the next one who is due.
+        try await spool.send(to: ["new@normal.example"])
+        await spool.events.waitForAttempts(2)
+        spool.sites.answer("old@normal.example", nil)
+        for _ in 0..<60 where spool.sites.records.isEmpty { await spool.time.advance(by: .seconds(300)) }
+
+        #expect(spool.sites.records.map(\.recipients) == [["old@normal.example"]])
+        await spool.stop()
+    }
+
     // MARK: Disks
 
     @Test func anExpiredMessageOnADiskThatTakesNothingIsNotTriedWithoutPause() async throws {

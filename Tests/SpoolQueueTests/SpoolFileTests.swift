@@ -194,19 +194,49 @@ import Testing
 
     @Test func oneLaneTakesHalfOfTheSlotsAtMost() {
         var lanes = DeliveryLanes<String, Int>(total: 20)
-        for number in 0..<100 { lanes.add(number, to: "dead") }
+        for key in ["one", "other"] {
+            for number in 0..<100 { lanes.add(number, to: key) }
+        }
         var running: [String] = []
         while let next = lanes.next() { running.append(next.key) }
-        #expect(running.count == 10)
+        // Nobody has answered yet.
+        #expect(running.count { $0 == "one" } == 2)
+        #expect(running.count { $0 == "other" } == 2)
 
-        for number in 0..<100 { lanes.add(number, to: "alive") }
+        lanes.finished("one", answered: true)
         while let next = lanes.next() { running.append(next.key) }
-        #expect(running.count == 20)
-        #expect(running.count { $0 == "alive" } == 10)
+        #expect(running.count { $0 == "one" } == 11, "ten run, one has ended")
+        #expect(running.count { $0 == "other" } == 2)
 
-        lanes.finished("alive")
-        #expect(lanes.next()?.key == "alive")
+        lanes.finished("other", answered: true)
+        while let next = lanes.next() { running.append(next.key) }
+        #expect(running.count { $0 == "other" } == 11)
+        #expect(lanes.running == 20)
+
+        lanes.finished("other", answered: true)
+        #expect(lanes.next()?.key == "other")
         #expect(lanes.next() == nil)
+    }
+
+    @Test func lanesThatNobodyAnswersForLeaveSlotsToThoseThatAnswer() {
+        var lanes = DeliveryLanes<String, Int>(total: 20)
+        for site in 0..<9 {
+            for number in 0..<100 { lanes.add(number, to: "mute\(site)") }
+        }
+        while lanes.next() != nil {}
+        #expect(lanes.running == 18)
+
+        lanes.add(1, to: "alive")
+        #expect(lanes.next()?.key == "alive")
+        lanes.finished("alive", answered: true)
+        lanes.add(2, to: "alive")
+        #expect(lanes.next()?.key == "alive")
+
+        // One that answered once and is mute now is as good as one that never did.
+        lanes.finished("alive", answered: false)
+        for number in 3..<10 { lanes.add(number, to: "alive") }
+        while lanes.next() != nil {}
+        #expect(lanes.running == 20)
     }
 
     @Test func lanesTakeTurnsAndLoseNothing() {
@@ -215,7 +245,7 @@ import Testing
         var seen: [Int: [Int]] = [:]
         while let next = lanes.next() {
             seen[next.key, default: []].append(next.work)
-            lanes.finished(next.key)
+            lanes.finished(next.key, answered: next.work % 3 > 0)
         }
         #expect(seen.values.map(\.count).reduce(0, +) == 3_000)
         #expect(seen.values.allSatisfy { $0 == $0.sorted() })

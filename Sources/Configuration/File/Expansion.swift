@@ -79,7 +79,9 @@ struct Expansion {
         let name = inner.prefix(while: isNameByte)
         let rest = inner[name.endIndex...].trimmedAtStart
         guard !name.isEmpty else {
-            guard inner.first == UInt8(ascii: "{") else { throw .here("'${\(String(decoding: text.prefix(20), as: UTF8.self))' names no parameter") }
+            guard inner.first == UInt8(ascii: "{") else {
+                throw .here("\(quoted("${" + String(decoding: text.prefix(20), as: UTF8.self))) names no parameter")
+            }
             throw .here("comparisons in '${…}' are not supported")
         }
         let value = try value(named: name)

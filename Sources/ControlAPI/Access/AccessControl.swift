@@ -6,9 +6,18 @@ import FlushWire
 import HTTPServer
 import HTTPTypes
 
-/// Somebody who may ask, in words that may be shown.
-struct Principal: Sendable {
-    var name: String
+/// Somebody who may ask.
+enum Principal: Sendable {
+    case localUser(UInt32)
+    case trusted(SocketAddress)
+
+    /// In words that may be shown. Made when somebody asks: most requests leave no trace.
+    var name: String {
+        switch self {
+        case .localUser(let user): "unix:\(user)"
+        case .trusted(let address): "trusted:\(address.host)"
+        }
+    }
 }
 
 /// Admits TCP clients of `http_trusted_networks`, and on the UNIX socket root and the daemon's own user.
@@ -31,14 +40,14 @@ public struct AccessControl: Sendable {
                 throw Problem(
                     kind: .forbidden, status: .forbidden, detail: "The UNIX socket serves root and the daemon's own user (\(ownUser)) only.")
             }
-            return Principal(name: "unix:\(user)")
+            return .localUser(user)
         }
         guard isTrusted(request.peer.address) else {
             throw Problem(
                 kind: .forbidden, status: .forbidden,
                 detail: "\(request.peer.address.host) is not in http_trusted_networks. Add its network there, or use the UNIX socket.")
         }
-        return Principal(name: "trusted:\(request.peer.address.host)")
+        return .trusted(request.peer.address)
     }
 
     /// A web page elsewhere must not drive a local daemon: browsers say on whose behalf they ask, other clients say nothing.

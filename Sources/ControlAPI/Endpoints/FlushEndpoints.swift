@@ -26,9 +26,7 @@ extension ControlAPI {
     private func flush(
         _ request: Request, _ principal: Principal, isDomain: Bool, selector: (_ subdomains: Bool) -> FlushSelector
     ) async throws -> Response {
-        var known: Set = ["dry_run", "wait", "note"]
-        if isDomain { known.formUnion(["subdomains", "fast_only"]) }
-        var query = QueryReader(request, known: known)
+        var query = QueryReader(request, known: isDomain ? ["dry_run", "wait", "note", "subdomains", "fast_only"] : ["dry_run", "wait", "note"])
         let subdomains = query.flag("subdomains")
         let isFastOnly = query.flag("fast_only")
         let isDryRun = query.flag("dry_run")

@@ -10,7 +10,7 @@ struct QueryReader {
     private var faults: [Problem.Fault] = []
 
     /// - Parameter known: the parameters of this endpoint.
-    init(_ request: Request, known: Set<String> = []) {
+    init(_ request: Request, known: [String] = []) {
         for item in request.query.items {
             if !known.contains(item.name) {
                 let list = known.isEmpty ? "there are none here" : "known are \(known.sorted().joined(separator: ", "))"

@@ -6,7 +6,8 @@ import JSONText
 
 extension Response {
     static func json(_ status: HTTPResponse.Status = .ok, fields: HTTPFields = HTTPFields(), _ write: (inout JSONWriter) -> Void) -> Response {
-        var writer = JSONWriter()
+        // A flush has room in it.
+        var writer = JSONWriter(capacity: 1_024)
         write(&writer)
         writer.endLine()
         var all = fields

@@ -33,13 +33,23 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
 
     /// The U-label form for people; the A-label form where it has no other.
     public var unicode: String {
-        guard description.utf8.starts(with: "xn--".utf8) || description.contains(".xn--") else { return description }
+        guard hasEncodedLabel else { return description }
         var output: UnsafeMutablePointer<CChar>?
         guard idn2_to_unicode_8z8z(description, &output, 0) == IDN2_OK.rawValue, let output else { return description }
         defer { idn2_free(output) }
         // libidn2 decodes any Punycode, that of control characters too: only what means this very name is shown for it.
         let name = String(cString: output)
         return DomainName(name) == self ? name : description
+    }
+
+    /// Whether a label begins with `xn--`. Asked for each name of a page, where a search by characters would be half the work.
+    private var hasEncodedLabel: Bool {
+        var label = description.utf8[...]
+        while true {
+            if label.starts(with: "xn--".utf8) { return true }
+            guard let dot = label.firstIndex(of: UInt8(ascii: ".")) else { return false }
+            label = label[label.index(after: dot)...]
+        }
     }
 
     /// Whether this name lies below `parent`, on a label boundary; a name does not lie below itself.

@@ -87,17 +87,17 @@ struct DomainListParser {
         _ path: String, isYes: Bool, readFile: (String) throws(DomainList.UnreadableFile) -> String
     ) {
         guard openFiles.count < Self.maximumDepth, !openFiles.contains(path) else {
-            addUnusable("\(path): files include each other, or more than \(Self.maximumDepth) deep", isYes: isYes)
+            addUnusable("\(shown(path.utf8[...], maximum: .max)): files include each other, or more than \(Self.maximumDepth) deep", isYes: isYes)
             return
         }
         guard filesRead < Self.maximumFiles else {
-            addUnusable("\(path): the list names more than \(Self.maximumFiles) files", isYes: isYes)
+            addUnusable("\(shown(path.utf8[...], maximum: .max)): the list names more than \(Self.maximumFiles) files", isYes: isYes)
             return
         }
         filesRead += 1
         let content: String
         do { content = try readFile(path) } catch {
-            addUnusable("\(path): \(error.reason)", isYes: isYes)
+            addUnusable("\(shown(path.utf8[...], maximum: .max)): \(error.reason)", isYes: isYes)
             return
         }
         openFiles.append(path)
@@ -113,7 +113,7 @@ struct DomainListParser {
         let verdict = nextVerdict(isYes)
         switch (text[..<colon], text.utf8.distance(from: colon, to: text.endIndex)) {
         case ("store", 1): tables.append(DomainList.Table(kind: .store, verdict: verdict))
-        case ("store", _): addUnusable("'\(text)': store: takes no name", at: verdict)
+        case ("store", _): addUnusable("'\(shown(text.utf8[...]))': store: takes no name", at: verdict)
         // Postfix refuses to run with a static: of no value.
         case ("static", 1): addUnusable("'static:' needs a value, as in static:all", at: verdict)
         case ("static", _): tables.append(DomainList.Table(kind: .everything, verdict: verdict))
@@ -159,7 +159,12 @@ struct DomainListParser {
     }
 
     /// A pattern for a warning: short, and without anything that moves a terminal's cursor.
-    private func shown(_ text: Substring.UTF8View) -> String {
-        String(decoding: text.prefix(Self.maximumShown).map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+    private func shown(_ text: Substring.UTF8View, maximum: Int = maximumShown) -> String {
+        var shown = String.UnicodeScalarView()
+        for scalar in String(decoding: text.prefix(maximum), as: UTF8.self).unicodeScalars {
+            let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+            shown.append(isControl ? "?" : scalar)
+        }
+        return String(shown)
     }
 }

@@ -91,11 +91,13 @@ extension FlushServer {
         }
         if let joined = joinable(request.selector, mode: .slow) { return joined }
         var flush = makeFlush(for: request, mode: .slow)
-        guard let earliest = slowStartedAt.map({ $0 + parameters.slowFlushInterval }), flush.requestedAt < earliest else {
+        // Of one that a clock which was set back has not reached yet, nobody knows how long ago it was.
+        guard let last = slowStartedAt, last <= flush.requestedAt, flush.requestedAt < last + parameters.slowFlushInterval else {
             let started = try start(flush)
             slowStartedAt = started.requestedAt
             return started
         }
+        let earliest = last + parameters.slowFlushInterval
         flush.scheduledAt = earliest
         take(index.snapshot(of: .everything), into: &flush)
         tracker.start(flush, snapshotRecordings: index.recordings)

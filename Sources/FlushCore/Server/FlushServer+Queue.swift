@@ -79,7 +79,7 @@ extension FlushServer {
 
     func keepReconciling() async {
         while !Task.isCancelled {
-            await time.sleep(for: isIndexComplete ? parameters.reconcileInterval : min(.seconds(10), parameters.reconcileInterval))
+            await time.sleep(for: isIndexComplete ? parameters.reconcileInterval : min(Limits.failedScanPause, parameters.reconcileInterval))
             if !Task.isCancelled { await reconcile() }
         }
     }

@@ -29,6 +29,8 @@ public actor FlushServer: FlushService, RelayDomainService {
         static let releaseBatch = 100
         /// Batches of one flush that the queue has at once.
         static let releasesAtOnce = 3
+        /// After a first scan that failed, the next one follows so soon.
+        static let failedScanPause: Duration = .seconds(10)
         /// How long a request waits for the first scan; then it is answered with what is known.
         static let firstScanPatience: Duration = .seconds(20)
         /// More flushes than this at once are answered 429: each holds a task and the IDs it has released.
@@ -143,9 +145,11 @@ public actor FlushServer: FlushService, RelayDomainService {
         background = [
             // On the executor all the way: the stream's own code would take every event over another thread and back.
             Task(executorPreference: executor as? any TaskExecutor) { await self.followQueue() },
-            Task { await self.fillIndex() },
+            Task {
+                await self.fillIndex()
+                await self.keepReconciling()
+            },
             Task { await self.keepWritingBehind() },
-            Task { await self.keepReconciling() },
             Task { await self.keepMaintaining() },
         ]
     }

@@ -1,8 +1,8 @@
 // The per-destination log files below `flush/`.
 
+import DiskPort
 import DispatchSockets
 import FlushCore
-import Glibc
 import Logging
 import Synchronization
 import SystemPackage
@@ -20,9 +20,12 @@ public final class DestinationLogs: FlushLogStore {
     static let maximumBatchIDs = 4096
     /// Skipped logs that a load names in the program's log; the rest are only counted.
     static let maximumNamed = 10
+    /// No domain begins with a dot.
+    private static let temporaryName = ".rewrite"
 
     public let path: String
-    private let pool: IOPool
+    private let disk: any Disk
+    private let worker: any DiskWorker
     private let logger: Logger
     /// Held while files change: one change at a time, also when the pool has several threads. Only threads of the pool wait for it.
     private let changing = Mutex(())
@@ -30,22 +33,32 @@ public final class DestinationLogs: FlushLogStore {
     /// Makes the directory when it is not there. Blocks; meant for the start.
     ///
     /// - Parameter stateDirectory: it must be there.
-    public init(stateDirectory: String, pool: IOPool, logger: Logger) throws(StoreError) {
-        path = "\(stateDirectory)/\(Self.directoryName)"
-        self.pool = pool
-        self.logger = logger
+    public convenience init(stateDirectory: String, pool: IOPool, logger: Logger) throws(StoreError) {
+        let path = "\(stateDirectory)/\(Self.directoryName)"
         try StateDirectory.ensureDirectory(path)
+        try self.init(path: path, disk: SystemDisk(), worker: pool, logger: logger)
+    }
+
+    /// - Parameter path: the directory of the files themselves.
+    package init(path: String, disk: any Disk, worker: any DiskWorker, logger: Logger) throws(StoreError) {
+        self.path = path
+        self.disk = disk
+        self.worker = worker
+        self.logger = logger
         // What a kill in the middle of a rewrite left.
-        unlink(temporaryPath)
+        try? openFolder().remove(Self.temporaryName)
     }
 
     // MARK: FlushLogStore
 
     public func load(_ receive: @Sendable (DomainName, [QueueID]) async -> Void) async throws(StoreError) -> Int {
-        let directory = try await pool.run { [path] () throws(StoreError) in try LogDirectory(path) }
+        let (folder, names) = try await worker.run { [self] () throws(StoreError) in
+            let folder = try openFolder()
+            do throws(Errno) { return (folder, try folder.names()) } catch { throw StateDirectory.failure(path, error) }
+        }
         var skipped = 0
         while true {
-            let batch = try await pool.run { [self] () throws(StoreError) in try nextBatch(of: directory) }
+            let batch = try await worker.run { [self] () throws(StoreError) in try nextBatch(of: names, in: folder) }
             for log in batch.logs { await receive(log.domain, log.ids) }
             for reason in batch.skippedLogs.prefix(max(0, Self.maximumNamed - skipped)) {
                 logger.warning("skipped in the flush logs", metadata: ["reason": "\(reason)"])
@@ -56,7 +69,7 @@ public final class DestinationLogs: FlushLogStore {
     }
 
     public func apply(_ changes: [FlushLogChange]) async throws(StoreError) {
-        try await pool.run { [self] () throws(StoreError) in try carryOut(changes) }
+        try await worker.run { [self] () throws(StoreError) in try carryOut(changes) }
     }
 
     // MARK: On a thread of the pool
@@ -68,11 +81,16 @@ public final class DestinationLogs: FlushLogStore {
         var isLast = false
     }
 
-    private func nextBatch(of directory: LogDirectory) throws(StoreError) -> Batch {
+    /// Each time anew: somebody may have removed the directory, or put another in its place.
+    private func openFolder() throws(StoreError) -> any DiskFolder {
+        do throws(Errno) { return try disk.openFolder(path) } catch { throw StateDirectory.failure(path, error) }
+    }
+
+    private func nextBatch(of names: any FolderNames, in folder: any DiskFolder) throws(StoreError) -> Batch {
         var batch = Batch()
         var ids = 0
         for _ in 0..<Self.maximumBatchLogs where ids < Self.maximumBatchIDs {
-            guard let name = try directory.next() else {
+            guard let name = try nextName(of: names) else {
                 batch.isLast = true
                 break
             }
@@ -81,8 +99,8 @@ public final class DestinationLogs: FlushLogStore {
                 batch.skippedLogs.append("\(name.debugDescription): not named after a domain")
                 continue
             }
-            do {
-                let content = try LogFile(path: path(of: domain)).read()
+            do throws(Errno) {
+                let content = try LogFile(folder: folder, name: name).read()
                 batch.skippedLines += content.skippedLines
                 batch.logs.append((domain, content.ids))
                 ids += content.ids.count
@@ -95,20 +113,28 @@ public final class DestinationLogs: FlushLogStore {
         return batch
     }
 
+    /// Names that begin with a dot are passed over.
+    private func nextName(of names: any FolderNames) throws(StoreError) -> String? {
+        while true {
+            do throws(Errno) {
+                guard let name = try names.next() else { return nil }
+                if !name.hasPrefix(".") { return name }
+            } catch { throw StateDirectory.failure(path, error) }
+        }
+    }
+
     /// Carries out every change that can be: a log that cannot be written must not keep all others from being written.
     private func carryOut(_ changes: [FlushLogChange]) throws(StoreError) {
         let failure = changing.withLock { _ in
             var failure: StoreError?
+            var folder: (any DiskFolder)?
             for change in changes {
-                let domain = change.domain
                 do throws(Errno) {
-                    do throws(Errno) { try carryOut(change) } catch .noSuchFileOrDirectory {
-                        // Somebody has removed the directory: make it again, once.
-                        guard mkdir(path, StateDirectory.directoryMode) == 0 || errno == EEXIST else { throw Errno(rawValue: errno) }
-                        try carryOut(change)
-                    }
+                    let opened = if let folder { folder } else { try disk.openFolder(path) }
+                    folder = opened
+                    try carryOut(change, in: opened)
                 } catch {
-                    failure = failure ?? StateDirectory.failure(path(of: domain), error)
+                    failure = failure ?? StateDirectory.failure("\(path)/\(change.domain)", error)
                 }
             }
             return failure
@@ -116,18 +142,14 @@ public final class DestinationLogs: FlushLogStore {
         if let failure { throw failure }
     }
 
-    private func carryOut(_ change: FlushLogChange) throws(Errno) {
+    private func carryOut(_ change: FlushLogChange, in folder: any DiskFolder) throws(Errno) {
+        let file = LogFile(folder: folder, name: change.domain.description)
         switch change {
-        case .append(let domain, let ids): try LogFile(path: path(of: domain)).append(ids)
-        case .rewrite(let domain, let ids): try LogFile(path: path(of: domain)).rewrite(ids, through: temporaryPath)
-        case .remove(let domain): try LogFile(path: path(of: domain)).remove()
+        case .append(_, let ids): try file.append(ids)
+        case .rewrite(_, let ids): try file.rewrite(ids, through: Self.temporaryName)
+        case .remove: try file.remove()
         }
     }
-
-    private func path(of domain: DomainName) -> String { "\(path)/\(domain)" }
-
-    /// No domain begins with a dot.
-    private var temporaryPath: String { "\(path)/.rewrite" }
 }
 
 extension FlushLogChange {

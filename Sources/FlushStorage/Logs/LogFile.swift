@@ -1,7 +1,7 @@
 // One destination's log file: lines in, lines out.
 
+import DiskPort
 import FlushCore
-import Glibc
 import SystemPackage
 
 /// A file with a queue ID a line. Every method opens, works and closes: there may be a hundred thousand logs.
@@ -13,7 +13,8 @@ struct LogFile {
     /// A line of ours with its end.
     private static let maximumLine = QueueID.maximumLength + 1
 
-    let path: String
+    let folder: any DiskFolder
+    let name: String
 
     struct Content {
         /// Each once, in the order of their first lines.
@@ -23,21 +24,20 @@ struct LogFile {
 
     /// Reads the whole lines. What stands behind the last line's end was torn off by a kill: it may be half an ID, and is skipped.
     func read() throws(Errno) -> Content {
-        // Non-blocking: a FIFO in this place must not hold up the start.
-        let descriptor = try open(.readOnly, options: [.noFollow, .nonBlocking, .closeOnExec])
-        defer { try? descriptor.close() }
-        var status = stat()
-        guard fstat(descriptor.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .invalidArgument }
+        let file = try folder.open(name, .read)
+        let status = try file.status()
+        guard status.isRegular else { throw .invalidArgument }
 
         var content = Content()
         var seen: Set<QueueID> = []
         var line: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: Self.chunkSize)
+        var offset = 0
         while true {
-            let count = try system { try buffer.withUnsafeMutableBytes { try descriptor.read(into: $0) } }
-            guard count > 0 else { break }
-            var rest = buffer[..<count]
+            // One byte more than it had: it may grow.
+            let buffer = try file.read(at: offset, count: min(Self.chunkSize, max(0, status.size - offset) + 1))
+            guard !buffer.isEmpty else { break }
+            offset += buffer.count
+            var rest = buffer[...]
             while let end = rest.firstIndex(of: Self.newline) {
                 line += rest[..<end].prefix(Self.maximumLine)
                 if let id = QueueID(String(decoding: line, as: UTF8.self)), content.ids.count < Self.maximumIDs || seen.contains(id) {
@@ -60,69 +60,63 @@ struct LogFile {
     /// When the disk is full nothing is left of them.
     func append(_ ids: [QueueID]) throws(Errno) {
         guard !ids.isEmpty else { return }
-        let descriptor = try open(.readWrite, options: [.append, .create, .noFollow, .nonBlocking, .closeOnExec])
-        defer { try? descriptor.close() }
-        let end = try system { try endOfLastLine(in: descriptor) }
-        do {
-            try system { _ = try descriptor.writeAll(Self.lines(ids)) }
+        let file = try folder.open(name, .make)
+        let end = try endOfLastLine(in: file)
+        do throws(Errno) {
+            try file.write(Self.lines(ids[...]), at: end)
         } catch {
-            try? descriptor.resize(to: end)
+            try? file.truncate(to: end)
             throw error
         }
     }
 
     /// Puts these IDs in the place of all others. The file of before or the new one is there at any moment; neither is synced.
-    func rewrite(_ ids: [QueueID], through temporaryPath: String) throws(Errno) {
-        let temporary = try LogFile(path: temporaryPath).open(.writeOnly, options: [.create, .truncate, .noFollow, .closeOnExec])
+    func rewrite(_ ids: [QueueID], through temporaryName: String) throws(Errno) {
         do throws(Errno) {
-            defer { try? temporary.close() }
+            let temporary = try folder.open(temporaryName, .replace)
             var start = 0
-            repeat {
+            var offset = 0
+            while start < ids.count {
                 let end = min(ids.count, start + Self.chunkSize / 16)
-                try system { [start] in _ = try temporary.writeAll(Self.lines(ids[start..<end])) }
+                let lines = Self.lines(ids[start..<end])
+                try temporary.write(lines, at: offset)
                 start = end
-            } while start < ids.count
-            guard rename(temporaryPath, path) == 0 else { throw Errno(rawValue: errno) }
+                offset += lines.count
+            }
+            try folder.move(temporaryName, to: folder, as: name)
         } catch {
-            unlink(temporaryPath)
+            try? folder.remove(temporaryName)
             throw error
         }
     }
 
     /// Removes the file; one that is not there is no error.
     func remove() throws(Errno) {
-        guard unlink(path) == 0 || errno == ENOENT else { throw Errno(rawValue: errno) }
+        do throws(Errno) { try folder.remove(name) } catch .noSuchFileOrDirectory {}
     }
 
     /// Where the next line begins: cuts off a line that a kill has torn.
-    private func endOfLastLine(in descriptor: FileDescriptor) throws -> Int64 {
-        let size = try descriptor.seek(offset: 0, from: .end)
+    private func endOfLastLine(in file: any DiskFile) throws(Errno) -> Int {
+        let size = try file.status().size
         guard size > 0 else { return 0 }
-        var tail = [UInt8](repeating: 0, count: Int(min(size, Int64(Self.maximumLine))))
-        let start = size - Int64(tail.count)
-        let count = try tail.withUnsafeMutableBytes { try descriptor.read(fromAbsoluteOffset: start, into: $0) }
-        guard count == tail.count, tail.last != Self.newline else { return size }
-        let end: Int64
+        let start = max(0, size - Self.maximumLine)
+        let tail = try file.read(at: start, count: size - start)
+        guard start + tail.count == size, tail.last != Self.newline else { return size }
+        let end: Int
         if let newline = tail.lastIndex(of: Self.newline) {
-            end = start + Int64(newline) + 1
+            end = start + newline + 1
         } else if start == 0 {
             end = 0
         } else {
             // Longer than any line of ours: not for us to cut.
-            try descriptor.writeAll([Self.newline])
+            try file.write([Self.newline], at: size)
             return size + 1
         }
-        try descriptor.resize(to: end)
+        try file.truncate(to: end)
         return end
     }
 
-    private func open(_ mode: FileDescriptor.AccessMode, options: FileDescriptor.OpenOptions) throws(Errno) -> FileDescriptor {
-        try system {
-            try FileDescriptor.open(FilePath(path), mode, options: options, permissions: FilePermissions(rawValue: StateDirectory.fileMode))
-        }
-    }
-
-    private static func lines(_ ids: some Collection<QueueID>) -> [UInt8] {
+    private static func lines(_ ids: ArraySlice<QueueID>) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(ids.count * 16)
         for id in ids {
@@ -131,9 +125,4 @@ struct LogFile {
         }
         return bytes
     }
-}
-
-/// System calls of SystemPackage throw nothing but `Errno`; this says so in the type.
-private func system<T>(_ body: () throws -> T) throws(Errno) -> T {
-    do { return try body() } catch { throw (error as? Errno) ?? .ioError }
 }

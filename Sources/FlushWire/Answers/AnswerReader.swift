@@ -13,6 +13,9 @@ public struct InvalidAnswer: Error, Equatable, Sendable, CustomStringConvertible
 
 /// An object of an answer.
 struct AnswerReader {
+    /// A JSON number is exact up to here, and the sums that are made of counts cannot overflow.
+    static let largestCount = 1 << 53
+
     private let place: String
     private let members: [String: JSONValue]
 
@@ -34,9 +37,11 @@ struct AnswerReader {
         return flag
     }
 
-    /// A whole number from 0.
+    /// A whole number from 0 to `largestCount`.
     func count(_ name: String) throws(InvalidAnswer) -> Int {
-        guard case .number(let number)? = members[name], let count = Int(exactly: number), count >= 0 else { throw wrong(name, "is no count") }
+        guard case .number(let number)? = members[name], let count = Int(exactly: number), (0...Self.largestCount).contains(count) else {
+            throw wrong(name, "is no count")
+        }
         return count
     }
 

@@ -44,11 +44,11 @@ public struct QueryItems: Sendable {
     private static func parse(_ raw: String) -> (items: [Item], fault: String?) {
         var items: [Item] = []
         var fault: String?
-        for pair in raw.split(separator: "&") {
+        for pair in raw.utf8.split(separator: UInt8(ascii: "&")) {
             guard items.count < maximumCount else {
                 return (items, "The query may have at most \(maximumCount) parameters.")
             }
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false).map { Substring($0) }
             let name = PercentCoding.decode(parts[0], in: .query)
             let value = PercentCoding.decode(parts.count > 1 ? parts[1] : "", in: .query)
             switch (name, value) {

@@ -52,8 +52,9 @@ struct RouteTree: Sendable {
         if let route = plain[path] { return .route(route, values: []) }
         guard path.utf8.first == 0x2F else { return .nothing }
         var segments: [String] = []
-        for raw in path.dropFirst().split(separator: "/", maxSplits: longest, omittingEmptySubsequences: false) {
-            switch PercentCoding.decode(raw, in: .pathSegment) {
+        // By bytes: what people would call a character costs a look into Unicode's tables each.
+        for raw in path.utf8.dropFirst().split(separator: 0x2F, maxSplits: longest, omittingEmptySubsequences: false) {
+            switch PercentCoding.decode(Substring(raw), in: .pathSegment) {
             case .text(let text): segments.append(text)
             case .fault(let reason): return .fault(reason)
             }

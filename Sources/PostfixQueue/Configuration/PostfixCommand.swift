@@ -81,8 +81,19 @@ struct PostfixCommand {
         var texts: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
         defer { for text in texts { free(text) } }
         texts.append(nil)
+        // A thread of Dispatch blocks nearly all signals, and the daemon ignores those that it watches: a child shall have none of that.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var process: pid_t = 0
-        let code = posix_spawnp(&process, program, &actions, nil, texts, environ)
+        let code = posix_spawnp(&process, program, &actions, &attributes, texts, environ)
         guard code == 0 else { throw Self.failure("run \(program)", code) }
         return process
     }

@@ -19,6 +19,8 @@ struct PendingDomains: Sendable, Equatable {
         var hasTime = false
         // A message to a list may have thousands of domains: they are not compared with one another.
         var places: [DomainName: Int] = [:]
+        // It comes behind the content, when the recipients have been met; nil inside: to no domain that has a name.
+        var redirection: DomainName??
         try records.walk { type, data in
             switch type {
             case QueueRecordType.size: found.size = QueueSizeRecord(data)?.contentBytes ?? found.size
@@ -39,10 +41,17 @@ struct PendingDomains: Sendable, Equatable {
                     found.domains.append(domain)
                     found.counts.append(1)
                 }
+            case QueueRecordType.redirection: redirection = .some(names.domain(ofAddress: data))
             default: break
             }
         }
         guard hasTime else { throw .corrupt("it has no arrival time") }
+        if let redirection, found.recipients > 0 {
+            // Where the mail waits is where it goes: Postfix's own `add` names that domain, too.
+            found.recipients = 1
+            found.domains = redirection.map { [$0] } ?? []
+            found.counts = found.domains.map { _ in 1 }
+        }
         self = found
     }
 

@@ -18,7 +18,7 @@ struct QueueFile: Equatable, Sendable {
     /// As Postfix shows it.
     var size = 0
     var sender = ""
-    /// The first `maximumRecipients`.
+    /// The first `maximumRecipients`, and where a filter has redirected the message.
     var recipients: [Recipient] = []
     /// One of them needs no more attempts.
     var hasDone: Bool { recipients.contains { !$0.isPending } }
@@ -27,6 +27,7 @@ struct QueueFile: Equatable, Sendable {
     init(_ records: inout QueueRecords) throws(QueueFileError) {
         var hasTime = false
         var file = QueueFile()
+        var redirection: String?
         try records.walk { type, data in
             switch type {
             case QueueRecordType.size: file.size = QueueSizeRecord(data)?.contentBytes ?? file.size
@@ -40,10 +41,15 @@ struct QueueFile: Equatable, Sendable {
                 guard file.recipients.count < Self.maximumRecipients else { return }
                 let isPending = type == QueueRecordType.pendingRecipient
                 file.recipients.append(.init(address: QuotedAddress.text(data), isPending: isPending))
+            case QueueRecordType.redirection: redirection = QuotedAddress.text(data)
             default: break
             }
         }
         guard hasTime else { throw .corrupt("it has no arrival time") }
+        // postqueue(1) shows it beside those that it stands for.
+        if let redirection, file.recipients.contains(where: \.isPending) {
+            file.recipients.append(.init(address: redirection, isPending: true))
+        }
         self = file
     }
 

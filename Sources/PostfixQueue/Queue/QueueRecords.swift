@@ -14,10 +14,12 @@ enum QueueRecordType {
     static let extracted = UInt8(ascii: "X")
     static let end = UInt8(ascii: "E")
     static let pointer = UInt8(ascii: "p")
+    /// A filter's REDIRECT: qmgr(8) sends the message here, and nowhere else, while a recipient is pending.
+    static let redirection = UInt8(ascii: ">")
 
     static func isNeeded(_ type: UInt8) -> Bool {
         switch type {
-        case size, time, sender, pendingRecipient, doneRecipient, pointer: true
+        case size, time, sender, pendingRecipient, doneRecipient, pointer, redirection: true
         default: false
         }
     }
@@ -64,6 +66,8 @@ struct QueueRecords {
     /// Every edit by a filter adds a jump or two.
     static let maximumJumps = 100_000
     private static let maximumHeader = 6
+    /// Beyond any file, and far enough from the largest number for a record's header and length to be added.
+    private static let maximumOffset = 1 << 60
 
     private let buffer: UnsafeMutableRawBufferPointer
     /// Reads at an offset and returns how many bytes; 0 at the end, negative for an error.
@@ -97,7 +101,7 @@ struct QueueRecords {
             case QueueRecordType.message:
                 guard let contentBytes else { throw .corrupt("the content has no size") }
                 let (end, overflow) = next.addingReportingOverflow(contentBytes)
-                guard !overflow else { throw .corrupt("the content's size is beyond reason") }
+                guard !overflow, end <= Self.maximumOffset else { throw .corrupt("the content's size is beyond reason") }
                 // What was extracted from the content begins behind it; anything else there means that the size is wrong.
                 guard try header(at: end).type == QueueRecordType.extracted else { throw .corrupt("nothing follows the content at \(end)") }
                 offset = end

@@ -4,23 +4,23 @@ import CurlTransport
 import FlushCore
 
 /// One message for one next hop.
-struct Delivery: Sendable {
-    var nextHop: NextHop
+package struct Delivery: Sendable {
+    package var nextHop: NextHop
     /// Our name in EHLO.
-    var helo: String
+    package var helo: String
     /// Empty for the null sender.
-    var sender: String
-    var recipients: [String]
+    package var sender: String
+    package var recipients: [String]
     /// Read from its beginning, at most once.
-    var content: any CurlUpload
+    package var content: any CurlUpload
     /// The content's exact length in bytes.
-    var size: Int
+    package var size: Int
     /// The content has bytes above 127.
-    var isEightBit = false
+    package var isEightBit = false
 }
 
 /// What became of a recipient. The text is one line of at most 500 bytes without control characters.
-enum RecipientOutcome: Sendable, Equatable {
+package enum RecipientOutcome: Sendable, Equatable {
     /// The next hop has taken it over.
     case delivered(reply: String)
     /// Still ours; whatever is not certain is this.
@@ -29,14 +29,20 @@ enum RecipientOutcome: Sendable, Equatable {
     case bounced(reply: String)
 }
 
-struct DeliveryResult: Sendable, Equatable {
+package struct DeliveryResult: Sendable, Equatable {
     /// In the order of the delivery's recipients.
-    var outcomes: [RecipientOutcome]
+    package var outcomes: [RecipientOutcome]
     /// A greeting and an answer to EHLO were received: the site is up, even if it refused. Also true when nothing was tried because the
     /// addresses cannot be said: nothing speaks against the site.
-    var siteReached: Bool
+    package var siteReached: Bool
     /// What stopped the delivery as a whole; nil when nothing did.
-    var reason: String?
+    package var reason: String?
+
+    package init(outcomes: [RecipientOutcome], siteReached: Bool, reason: String? = nil) {
+        self.outcomes = outcomes
+        self.siteReached = siteReached
+        self.reason = reason
+    }
 }
 
 /// The spool's client for SMTP.

@@ -25,6 +25,9 @@ struct SiteStates: Sendable {
         return (until, site.reason)
     }
 
+    /// It was reached, and has not been found dead since.
+    func isAnswering(_ hop: NextHop) -> Bool { sites[hop].map { $0.lastReached != nil && $0.suspendedUntil == nil } ?? false }
+
     mutating func reached(_ hop: NextHop, at now: Timestamp) {
         makeRoom()
         sites[hop] = Site(lastReached: now)
@@ -39,7 +42,11 @@ struct SiteStates: Sendable {
         sites[hop, default: Site()].reason = reason
     }
 
-    mutating func forget(_ hop: NextHop) { sites[hop] = nil }
+    /// Lets mail for this next hop be tried at once.
+    mutating func endSuspension(of hop: NextHop) {
+        sites[hop]?.suspendedAt = nil
+        sites[hop]?.suspendedUntil = nil
+    }
 
     private mutating func makeRoom() { if sites.count >= Self.maximumSites { sites.removeAll() } }
 }

@@ -1,7 +1,7 @@
 // A message's content on its way to libcurl.
 
 import CurlTransport
-import DispatchSockets
+import DiskPort
 import Synchronization
 
 /// Reads the content of an open queue file, piece by piece, on the I/O pool; a small one is read at once.
@@ -10,12 +10,12 @@ final class SpoolContent: CurlUpload {
     static let inMemory = 256 << 10
 
     private let message: OpenMessage
-    private let pool: IOPool
+    private let pool: any DiskWorker
     private let whole: [UInt8]?
     private let offset = Mutex(0)
 
     /// Reads a small content. On the I/O pool.
-    init(_ message: OpenMessage, pool: IOPool) throws(SpoolError) {
+    init(_ message: OpenMessage, pool: any DiskWorker) throws(SpoolError) {
         self.message = message
         self.pool = pool
         guard message.envelope.size <= Self.inMemory else {

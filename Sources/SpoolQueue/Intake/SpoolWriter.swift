@@ -1,6 +1,6 @@
 // One message on its way from the SMTP server to the disk.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 import SMTPServer
@@ -11,9 +11,8 @@ import SMTPServer
 /// `commit` returns when the file and the directory that it is in are on disk. A crash before that leaves at most a file that nobody was
 /// promised: in `tmp`, where the next start removes it, or in the queue, when the crash came just before the 250.
 actor SpoolWriter: MessageWriter {
-    /// What is kept in memory; beyond it the content is streamed, in pieces of `piece` bytes.
+    /// What is kept in memory; beyond it the content is streamed, in pieces of this size.
     static let inMemory = 256 << 10
-    static let piece = 256 << 10
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { queue.unownedExecutor }
 
@@ -37,7 +36,7 @@ actor SpoolWriter: MessageWriter {
         // What the content is counts, not what was declared of it: the next hop is told.
         if envelope.body == .sevenBit, bytes.contains(where: { $0 >= 0x80 }) { envelope.body = .eightBit }
         buffer += bytes
-        guard buffer.count > (file == nil ? Self.inMemory : Self.piece) else { return }
+        guard buffer.count > queue.intakeMemory else { return }
         do throws(SpoolError) { try await spill() } catch { throw refusal(error) }
     }
 

@@ -1,6 +1,6 @@
 // Attempts: begun, given slots, transmitted.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -51,7 +51,7 @@ extension SpoolQueue {
         guard phase == .running else { return }
         while let (lane, work) = lanes.next() {
             guard let part = part(for: work, in: lane) else {
-                lanes.finished(lane)
+                lanes.finished(lane, answered: isAnswering(lane))
                 continue
             }
             let number = nextTransmission
@@ -59,10 +59,18 @@ extension SpoolQueue {
             transmissions[number] = Task {
                 await run(part, in: lane)
                 transmissions[number] = nil
-                lanes.finished(lane)
+                lanes.finished(lane, answered: isAnswering(lane))
                 pump()
                 if transmissions.isEmpty { wakeIdleWaiters() }
             }
+        }
+    }
+
+    /// Whether the last thing that is known of a lane's site is that it answered; where there is no site, there is nobody to wait for.
+    private func isAnswering(_ lane: Lane) -> Bool {
+        switch lane {
+        case .hop(let hop): sites.isAnswering(hop)
+        case .nowhere: true
         }
     }
 

@@ -1,6 +1,6 @@
 // The end of an attempt: expiry, reports, and where the message goes from here.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -121,8 +121,9 @@ extension SpoolQueue {
         do throws(SpoolError) {
             try await pool.run { [directory] () throws(SpoolError) in
                 guard let folder = directory.contains(id, in: known) ? known : directory.locate(id) else { return }
-                try directory.remove(id, from: folder)
+                // The notes first: a crash in between leaves a message that the next start finishes, and no notes about nothing.
                 directory.removeNotes(about: id)
+                try directory.remove(id, from: folder)
             }
             return true
         } catch {

@@ -1,5 +1,6 @@
 // New mail: where it goes, and when it becomes a message of the queue.
 
+import DiskPort
 import DispatchSockets
 import FlushCore
 import Logging
@@ -24,15 +25,16 @@ extension SpoolQueue {
     /// would stand in line behind the syncs of other messages. What fills the disk meanwhile is refused when it is written.
     private func freeBytes(atLeast needed: Int) async throws(SpoolError) -> Int {
         let longestAge = Duration.milliseconds(500)
-        if let known = freeSpace, known.bytes >= needed, known.asked.duration(to: .now) < longestAge { return known.bytes }
-        let asked = ContinuousClock.now
+        let asked = time.now
+        // An age below zero: the clock was set back.
+        if let known = freeSpace, known.bytes >= needed, (.zero..<longestAge).contains(asked - known.asked) { return known.bytes }
         let bytes = try await pool.run { [directory] () throws(SpoolError) in try directory.freeBytes() }
         freeSpace = (bytes, asked)
         return bytes
     }
 
     func makeWriter(for mail: SMTPEnvelope) throws(SMTPReply) -> SpoolWriter {
-        guard phase == .running else { throw SMTPReply(451, "4.3.2", "The mail queue is not running; try again later") }
+        guard isServing else { throw SMTPReply(451, "4.3.2", "The mail queue is not running; try again later") }
         let id = makeID()
         let now = time.now
         let envelope = SpoolEnvelope(
@@ -54,7 +56,7 @@ extension SpoolQueue {
 
     /// A message is about to appear on the disk; scans must not take it for one that somebody put there.
     func expect(_ envelope: SpoolEnvelope) throws(SpoolError) {
-        guard phase == .running else { throw .system(operation: "take a message while stopping", code: 0) }
+        guard isServing else { throw .system(operation: "take a message while stopping", code: 0) }
         arriving.insert(envelope.id)
     }
 

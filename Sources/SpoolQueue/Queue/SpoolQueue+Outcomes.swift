@@ -1,6 +1,6 @@
 // Outcomes of transmissions: onto the disk before anything else happens to the message.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 

@@ -1,6 +1,6 @@
 // Delivery on request: ETRN's work, as the queue sees it.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -8,7 +8,7 @@ extension SpoolQueue {
     /// How many files one piece of disk work moves.
     private static let movesPerJob = 256
 
-    public func trouble() async -> String? { phase == .running ? nil : "the queue is not running" }
+    public func trouble() async -> String? { isServing ? nil : "the queue is not running" }
 
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
@@ -113,11 +113,11 @@ extension SpoolQueue {
 
     private func forgetSuspensions(of claim: Claim) {
         guard let domains = claim.domains else {
-            if let relayhost = parameters.relayhost { sites.forget(relayhost) }
+            if let relayhost = parameters.relayhost { sites.endSuspension(of: relayhost) }
             return
         }
         for domain in domains {
-            if let route = routes.route(for: domain) { sites.forget(route.nextHop) }
+            if let route = routes.route(for: domain) { sites.endSuspension(of: route.nextHop) }
         }
     }
 
@@ -137,6 +137,7 @@ extension SpoolQueue {
         } else if arriving.contains(id) {
             return
         }
+        if phase == .filling { lookedAt.insert(id) }
         looks[id] = []
         await look(at: id)
         for waiter in looks.removeValue(forKey: id) ?? [] { waiter.resume() }

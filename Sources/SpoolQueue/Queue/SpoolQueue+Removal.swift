@@ -1,6 +1,6 @@
 // Messages and kept reports removed by an operator.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -15,8 +15,9 @@ extension SpoolQueue {
             wasThere = try await pool.run { [directory] () throws(SpoolError) -> Bool in
                 let folder = directory.contains(id, in: entry.folder) ? entry.folder : directory.locate(id)
                 guard let folder else { return false }
-                try directory.remove(id, from: folder)
+                // The notes first: of a message that is gone, nobody would look for them.
                 directory.removeNotes(about: id)
+                try directory.remove(id, from: folder)
                 try directory.sync(folder)
                 return true
             }

@@ -1,6 +1,6 @@
 // Reports about mail that could not be delivered: made once, sent or kept.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -107,8 +107,8 @@ extension SpoolQueue {
         do throws(SpoolError) {
             try await pool.run { [directory] () throws(SpoolError) in
                 guard let folder = directory.contains(id, in: known) ? known : directory.locate(id) else { return }
-                try directory.move(id, from: folder, to: .bounces)
                 directory.removeNotes(about: id)
+                try directory.move(id, from: folder, to: .bounces)
                 try directory.sync(.bounces)
             }
             await reportWasKept()

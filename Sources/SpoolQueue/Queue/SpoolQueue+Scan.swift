@@ -1,6 +1,6 @@
 // The whole queue, told page by page, after a comparison with the files.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 
 extension SpoolQueue {
@@ -8,13 +8,19 @@ extension SpoolQueue {
     public static let pageSize = 1_000
 
     public func scan(_ receive: @Sendable ([QueuedMessage]) async -> Void) async throws(MailQueueError) {
-        guard phase == .running || phase == .stopping else { throw .unavailable("the queue is not running") }
+        guard isServing || phase == .stopping else { throw .unavailable("the queue is not running") }
+        // The first scan reads the files, and tells what it reads.
+        guard phase != .filling else { return try await fillAndTell(receive) }
         do throws(SpoolError) { try await compareWithDisk() } catch { throw .unavailable("\(error)") }
         let all = entries.keys.sorted()
         for start in stride(from: 0, to: all.count, by: Self.pageSize) {
             let page = all[start..<min(start + Self.pageSize, all.count)].compactMap { id in entries[id].map { queued(id, $0) } }
             await receive(page)
         }
+    }
+
+    private func fillAndTell(_ receive: @Sendable ([QueuedMessage]) async -> Void) async throws(MailQueueError) {
+        do throws(SpoolError) { try await fill(receive) } catch { throw .unavailable("\(error)") }
     }
 
     /// Finds files that somebody removed, moved to or from `hold`, or put there. Events tell what had changed.

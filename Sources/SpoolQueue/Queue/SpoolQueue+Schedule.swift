@@ -9,8 +9,12 @@ extension SpoolQueue {
     /// A schedule with this many stale items for each current one is built anew.
     private static let staleFactor = 4
 
+    /// A clock that was set back by less delays nobody noticeably; the whole queue need not be looked at.
+    private static let noticedStep = Duration.seconds(1)
+
     /// Puts a waiting message into the schedule, for its next attempt or its end of life.
     func plan(_ id: QueueID) {
+        watchClock(time.now)
         guard let entry = entries[id], entry.folder != .hold else { return }
         // One whose end has passed has its time from the last try to give it up: at once would be again and again.
         if let end = endOfLife(of: entry), end < entry.next, end > time.now { entries[id]?.next = end }
@@ -46,7 +50,7 @@ extension SpoolQueue {
         alarm = nil
         guard phase == .running else { return }
         let now = time.now
-        noticeClock(now)
+        watchClock(now)
         var count = 0
         while count < Self.duePerTurn, let item = schedule.takeDue(at: now) {
             count += 1
@@ -57,11 +61,15 @@ extension SpoolQueue {
         arm()
     }
 
-    /// Nobody waits longer than the longest back-off: a first item beyond that means that the clock was set back.
-    private func noticeClock(_ now: Timestamp) {
-        let latest = now + longestBackoff
-        guard let first = schedule.first, first.time > latest else { return }
+    /// Nobody waits longer than the longest back-off: who would by a clock that was set back is scheduled anew.
+    ///
+    /// Looked at whenever something is scheduled or due: whoever is put off by the old time would else wait behind those of the new one.
+    private func watchClock(_ now: Timestamp) {
+        let wentBack = lastSeenTime.map { now + Self.noticedStep < $0 } ?? false
+        lastSeenTime = now
+        guard wentBack else { return }
         logger.warning("the clock was set back; waiting mail is scheduled anew")
+        let latest = now + longestBackoff
         for id in entries.filter({ $0.value.next > latest }).keys {
             entries[id]?.next = latest
             plan(id)

@@ -1,6 +1,6 @@
 // From the files to the entries, after a start.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 import Logging
 
@@ -22,22 +22,29 @@ extension SpoolQueue {
     /// How many files one piece of disk work reads: enough to amortise the hop, little enough that others get their turn.
     static let filesPerRead = 256
 
-    /// Reads the spool, finishes what a crash interrupted, and begins to deliver. Mail may be taken in once it has returned.
+    /// Reads the whole spool, finishes what a crash interrupted, and begins to deliver.
     ///
     /// - Throws: when the spool's directories cannot be read. Single files that cannot be are counted and logged.
     public func start() async throws(SpoolError) -> SpoolStart {
+        try await begin()
+        // A stop meanwhile has let go of the spool.
+        do throws(SpoolError) { try await fill { _ in } } catch { if isServing { throw error } }
+        return found
+    }
+
+    /// Opens the queue: mail may be taken in, and questions be asked, once it has returned. The first `scan` reads the waiting messages,
+    /// which are many, and begins to deliver.
+    ///
+    /// What a crash interrupted changes its place before anybody sees it; that is what was on its way, and not what waits.
+    ///
+    /// - Throws: when the spool's directories cannot be read.
+    public func begin() async throws(SpoolError) {
         precondition(phase == .opened, "a spool queue is started once")
-        var report = SpoolStart()
-        report.abandoned = try await pool.run { [directory] () throws(SpoolError) in try directory.emptyTemporary() }
-        // Last the directory into which the others are emptied.
-        for folder in [SpoolFolder.incoming, .active, .hold, .deferred] {
-            let (found, foreign) = try await pool.run { [directory] () throws(SpoolError) in try directory.list(folder) }
-            report.unreadable += foreign
-            // Those too that will turn out to be unreadable: a new message of that ID would replace them.
-            for id in found { ids.noteExisting(id) }
-            for start in stride(from: 0, to: found.count, by: Self.filesPerRead) {
-                let page = found[start..<min(start + Self.filesPerRead, found.count)].filter { entries[$0] == nil }
-                await take(page, from: folder, into: &report)
+        found.abandoned = try await pool.run { [directory] () throws(SpoolError) in try directory.emptyTemporary() }
+        for folder in [SpoolFolder.incoming, .active, .hold] {
+            let ids = try await list(folder)
+            for start in stride(from: 0, to: ids.count, by: Self.filesPerRead) {
+                _ = await take(ids[start..<min(start + Self.filesPerRead, ids.count)], from: folder)
             }
         }
         // The directory that has gained names first: one that is durably without them would not be.
@@ -48,42 +55,106 @@ extension SpoolQueue {
         keptReports = kept.count
         // A report's ID follows from its original's: an ID given again would take a kept report's place.
         for id in kept { ids.noteExisting(id) }
-        report.messages = entries.count
-        logger.info(
-            "spool opened",
-            metadata: [
-                "messages": "\(report.messages)", "interrupted": "\(report.interrupted)", "abandoned": "\(report.abandoned)",
-                "corrupt": "\(report.corrupt)", "unreadable": "\(report.unreadable)",
-            ])
-        await finishOwedReports()
         // A stop meanwhile has let go of the spool.
-        guard phase == .opened else { return report }
+        if phase == .opened { phase = .filling }
+    }
+
+    /// Reads the waiting messages, hands each page to `receive`, and begins to deliver. After a failure it may be called again.
+    ///
+    /// Deliveries begin last: a report that is on disk already must not be sent and forgotten before its original is known.
+    func fill(_ receive: @Sendable ([QueuedMessage]) async -> Void) async throws(SpoolError) {
+        try checkIsFilling()
+        guard !isFilling else { throw .system(operation: "read the spool twice at once", code: 0) }
+        isFilling = true
+        defer { isFilling = false }
+        let ids = try await list(.deferred)
+        // At once: a table that grew with a million entries in it would hold up the loop.
+        entries.reserveCapacity(entries.count + ids.count)
+        let known = entries.map { queued($0.key, $0.value) }
+        for start in stride(from: 0, to: known.count, by: Self.pageSize) {
+            await receive(Array(known[start..<min(start + Self.pageSize, known.count)]))
+        }
+        for start in stride(from: 0, to: ids.count, by: Self.filesPerRead) {
+            try checkIsFilling()
+            let page = await take(ids[start..<min(start + Self.filesPerRead, ids.count)], from: .deferred)
+            if !page.isEmpty { await receive(page) }
+        }
+        lookedAt = []
+        await finishOwedReports()
+        try checkIsFilling()
+        found.messages = entries.count
+        logger.info(
+            "spool read",
+            metadata: [
+                "messages": "\(found.messages)", "interrupted": "\(found.interrupted)", "abandoned": "\(found.abandoned)",
+                "corrupt": "\(found.corrupt)", "unreadable": "\(found.unreadable)",
+            ])
         phase = .running
         pump()
         arm()
-        return report
+        Task { await forgetOrphanedNotes() }
     }
 
-    private func take(_ page: [QueueID], from folder: SpoolFolder, into report: inout SpoolStart) async {
-        let now = time.now
-        let records = await pool.run { [directory] in
-            page.map { id in Self.recover(id, from: folder, now: now, in: directory) }
+    /// Removes notes about messages that are gone: a crash came between the removal of the one and of the other.
+    private func forgetOrphanedNotes() async {
+        guard let noted = try? await pool.run({ [directory] () throws(SpoolError) in try directory.list(.notes).ids }) else { return }
+        let orphaned = noted.filter { entries[$0] == nil }
+        for start in stride(from: 0, to: orphaned.count, by: Self.filesPerRead) {
+            let page = orphaned[start..<min(start + Self.filesPerRead, orphaned.count)]
+            await pool.run { [directory] in for id in page { directory.removeNotes(about: id) } }
         }
-        for (id, record) in zip(page, records) {
+    }
+
+    /// A queue that is read in part must not be taken for all there is.
+    private func checkIsFilling() throws(SpoolError) {
+        guard phase == .filling else { throw .system(operation: "read the spool while stopping", code: 0) }
+    }
+
+    /// The messages of a folder, whose IDs are never given again.
+    private func list(_ folder: SpoolFolder) async throws(SpoolError) -> [QueueID] {
+        let (listed, foreign, newest) = try await pool.run { [directory] () throws(SpoolError) in
+            let (ids, foreign) = try directory.list(folder)
+            // IDs sort by their time. Those too that will turn out to be unreadable: a new message of that ID would replace them.
+            var newest: QueueID?
+            for id in ids where newest.map({ id > $0 }) ?? true {
+                if SpoolID.time(of: id) != nil { newest = id }
+            }
+            return (ids, foreign, newest)
+        }
+        if let newest { ids.noteExisting(newest) }
+        found.unreadable += foreign
+        return listed
+    }
+
+    /// Makes these files messages of the queue, but for those that it knows by now. Returns what it has made.
+    private func take(_ page: ArraySlice<QueueID>, from folder: SpoolFolder) async -> [QueuedMessage] {
+        let now = time.now
+        let unknown = page.filter { isUnknown($0) }
+        guard !unknown.isEmpty else { return [] }
+        let records = await pool.run { [directory] in
+            unknown.map { id in Self.recover(id, from: folder, now: now, in: directory) }
+        }
+        var taken: [QueuedMessage] = []
+        for (id, record) in zip(unknown, records) where isUnknown(id) {
             switch record {
             case .success(let record):
                 let home: SpoolFolder = folder == .hold ? .hold : .deferred
-                if home != folder { report.interrupted += 1 }
+                if home != folder { found.interrupted += 1 }
                 adopt(id, record, in: home)
+                if let entry = entries[id] { taken.append(queued(id, entry)) }
             case .failure(.damaged(let detail)):
-                report.corrupt += await setAside(id, from: folder, detail: detail) ? 1 : 0
+                if await setAside(id, from: folder, detail: detail) { found.corrupt += 1 }
             case .failure(let error):
                 guard !error.isMissing else { continue }
-                report.unreadable += 1
+                found.unreadable += 1
                 logger.error("queue file cannot be read", metadata: ["queue_id": "\(id)", "error": "\(error)"])
             }
         }
+        return taken
     }
+
+    /// Nobody has made an entry of it, or is about to.
+    private func isUnknown(_ id: QueueID) -> Bool { entries[id] == nil && !arriving.contains(id) && !lookedAt.contains(id) }
 
     /// Reads a file; one whose delivery was interrupted goes back to `deferred`, due now.
     private static func recover(

@@ -1,6 +1,6 @@
 // One sync of a directory for everybody who waits for one.
 
-import DispatchSockets
+import DiskPort
 import FlushCore
 
 /// Syncs a directory for several callers at once.
@@ -10,18 +10,18 @@ import FlushCore
 actor DirectorySync {
     private let directory: SpoolDirectory
     private let folder: SpoolFolder
-    private let pool: IOPool
-    private let loop: EventLoop
+    private let pool: any DiskWorker
+    private let executor: any SerialExecutor
     private var waiting: [CheckedContinuation<SpoolError?, Never>] = []
     private var isRunning = false
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    init(_ folder: SpoolFolder, of directory: SpoolDirectory, pool: IOPool, loop: EventLoop) {
+    init(_ folder: SpoolFolder, of directory: SpoolDirectory, pool: any DiskWorker, executor: any SerialExecutor) {
         self.directory = directory
         self.folder = folder
         self.pool = pool
-        self.loop = loop
+        self.executor = executor
     }
 
     /// Returns when what was done in the directory before the call is on disk.

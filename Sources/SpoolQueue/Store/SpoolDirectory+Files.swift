@@ -1,7 +1,9 @@
 // Queue files as wholes: made, read, marked, and the notes beside them.
 
+import DiskPort
 import FlushCore
 import Glibc
+import SystemPackage
 
 /// What a queue file says besides its content.
 struct SpoolRecord: Sendable {
@@ -23,10 +25,7 @@ extension SpoolDirectory {
     /// Makes an empty file in `tmp`. A file of that name is an error: IDs are given once.
     func create(_ id: QueueID) throws(SpoolError) -> SpoolHandle {
         try check(.create)
-        let descriptor = openat(
-            descriptor(of: .temporary), id.description, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .system(operation: "create tmp/\(id)", code: errno) }
-        return SpoolHandle(descriptor: descriptor)
+        do { return SpoolHandle(try self[.temporary].open(id.description, .makeNew)) } catch { throw SpoolError("create tmp/\(id)", error) }
     }
 
     func write(_ bytes: [UInt8], to handle: SpoolHandle, at offset: Int) throws(SpoolError) {
@@ -55,7 +54,7 @@ extension SpoolDirectory {
     }
 
     /// Forgets a message that is being received.
-    func discard(_ id: QueueID) { _ = unlinkat(descriptor(of: .temporary), id.description, 0) }
+    func discard(_ id: QueueID) { try? self[.temporary].remove(id.description) }
 
     /// Empties `tmp`: what is there was never acknowledged.
     func emptyTemporary() throws(SpoolError) -> Int {
@@ -77,14 +76,11 @@ extension SpoolDirectory {
             // None of ours is so long; somebody may have put one there.
             throw contains(id, in: folder) ? .damaged("its ID is too long") : .system(operation: "open \(folder.name)/\(id)", code: ENOENT)
         }
-        // Without O_NONBLOCK a FIFO in the spool would stop us here.
-        let flags = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
-        let descriptor = openat(descriptor(of: folder), id.description, flags)
-        guard descriptor >= 0 else {
-            if errno == ELOOP || errno == EISDIR { throw .damaged("it is no regular file") }
-            throw .system(operation: "open \(folder.name)/\(id)", code: errno)
+        let handle: SpoolHandle
+        do { handle = SpoolHandle(try self[folder].open(id.description, writable ? .readAndWrite : .read)) } catch {
+            throw error == .tooManySymbolicLinkLevels || error == .isDirectory
+                ? .damaged("it is no regular file") : SpoolError("open \(folder.name)/\(id)", error)
         }
-        let handle = SpoolHandle(descriptor: descriptor)
         let info = try handle.status()
         guard info.isRegular else { throw .damaged("it is no regular file") }
         var bytes = try handle.read(at: 0, count: min(info.size, SpoolFile.firstRead))
@@ -122,38 +118,33 @@ extension SpoolDirectory {
     /// Sets when a message is tried next. Not synced: after a crash it is tried earlier at worst.
     func setNextAttempt(_ time: Timestamp, of id: QueueID, in folder: SpoolFolder) throws(SpoolError) {
         try check(.setTime)
-        let times = [timespec(tv_sec: 0, tv_nsec: SpoolHandle.omit), timespec(time)]
-        guard utimensat(descriptor(of: folder), id.description, times, AT_SYMLINK_NOFOLLOW) == 0 else {
-            throw .system(operation: "set the time of \(folder.name)/\(id)", code: errno)
+        do { try self[folder].setModified(timespec(time), of: id.description) } catch {
+            throw SpoolError("set the time of \(folder.name)/\(id)", error)
         }
     }
 
     // MARK: Notes
 
     func notes(about id: QueueID) -> [UInt8] {
-        let descriptor = openat(descriptor(of: .notes), id.description, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return [] }
-        return (try? SpoolHandle(descriptor: descriptor).read(at: 0, count: 2 * AttemptNotes.maximumBytes)) ?? []
+        (try? self[.notes].open(id.description, .read).read(at: 0, count: 2 * AttemptNotes.maximumBytes)) ?? []
     }
 
     /// Adds notes about a message. They are no authority: what cannot be written is not kept.
     func addNotes(_ notes: [AttemptNotes.Note], about id: QueueID) throws(SpoolError) {
         guard !notes.isEmpty else { return }
         try check(.writeNotes)
-        let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
-        let descriptor = openat(descriptor(of: .notes), id.description, flags, 0o600)
-        guard descriptor >= 0 else { throw .system(operation: "open defer/\(id)", code: errno) }
-        let handle = SpoolHandle(descriptor: descriptor)
+        let handle: SpoolHandle
+        do { handle = SpoolHandle(try self[.notes].open(id.description, .make)) } catch { throw SpoolError("open defer/\(id)", error) }
         let size = try handle.status().size
         let new = AttemptNotes.render(notes)
         guard size + new.count > AttemptNotes.maximumBytes else { return try handle.write(new, at: size) }
         let old = try handle.read(at: max(0, size - AttemptNotes.maximumBytes), count: min(size, AttemptNotes.maximumBytes))
         let joined = AttemptNotes.joined(old, new)
         try handle.write(joined, at: 0)
-        guard ftruncate(descriptor, off_t(joined.count)) == 0 else { throw .system(operation: "truncate defer/\(id)", code: errno) }
+        try handle.truncate(to: joined.count)
     }
 
-    func removeNotes(about id: QueueID) { _ = unlinkat(descriptor(of: .notes), id.description, 0) }
+    func removeNotes(about id: QueueID) { try? self[.notes].remove(id.description) }
 }
 
 extension timespec {

@@ -68,7 +68,8 @@ struct SpoolEnvelope: Sendable, Equatable {
 
     /// `text` fit for a line of a file: control characters become question marks, and no more than `limit` bytes are kept.
     static func line(_ text: String, limit: Int = 500) -> String {
-        guard text.utf8.count > limit || text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return text }
+        // 0xC2 begins U+0080 to U+009F, which are control characters too, and some others.
+        guard text.utf8.count > limit || text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }) else { return text }
         var result = String.UnicodeScalarView()
         var length = 0
         for scalar in text.unicodeScalars {

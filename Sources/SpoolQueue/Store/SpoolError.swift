@@ -20,6 +20,8 @@ public enum SpoolError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    init(_ operation: String, _ error: Errno) { self = .system(operation: operation, code: error.rawValue) }
+
     /// There is no such file.
     var isMissing: Bool { if case .system(_, ENOENT) = self { true } else { false } }
 

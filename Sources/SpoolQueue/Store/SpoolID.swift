@@ -17,12 +17,16 @@ struct SpoolID: Sendable {
     private static let timeLimit: Int64 = 13_537_086_546_263_552
 
     private var last: Int64 = 0
+    /// Where the random digits come from.
+    private var random: any RandomNumberGenerator & Sendable
+
+    init(random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()) { self.random = random }
 
     /// The next ID, for a message that arrives at `time`.
     mutating func next(at time: Timestamp) -> QueueID {
         last = max(last + 1, time.microseconds)
-        let random = Int64.random(in: 0..<Self.base * Self.base)
-        let text = Self.text(last % Self.timeLimit, digits: Self.timeDigits) + Self.text(random, digits: Self.randomDigits)
+        let digits = Int64.random(in: 0..<Self.base * Self.base, using: &random)
+        let text = Self.text(last % Self.timeLimit, digits: Self.timeDigits) + Self.text(digits, digits: Self.randomDigits)
         return Self.queueID(text)
     }
 

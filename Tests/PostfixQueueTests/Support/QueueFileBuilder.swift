@@ -28,7 +28,7 @@ struct QueueFileBuilder {
     /// A whole message.
     static func message(
         sender: String = "a@sender.test", recipients: [String] = [], done: [String] = [], extracted: [String] = [], bodyLength: Int = 40,
-        arrival: String = "1795374112 517661"
+        arrival: String = "1795374112 517661", redirection: String? = nil
     ) -> [UInt8] {
         var head: [UInt8] = record("T", arrival) + record("A", "create_time=1795374112") + record("S", sender)
         for address in done { head += record("O", address) + record("D", address) }
@@ -38,6 +38,7 @@ struct QueueFileBuilder {
         while content.count < bodyLength { content += record("N", String(repeating: "x", count: min(200, bodyLength))) }
         var tail = record("X", "")
         for address in extracted { tail += record("R", address) }
+        if let redirection { tail += record(">", redirection) }
         tail += record("E", "")
         let offset = size(content: 0, offset: 0, recipients: 0).count + head.count
         return size(content: content.count, offset: offset, recipients: recipients.count + done.count) + head + content + tail

@@ -1,5 +1,6 @@
 // An engine in a directory of its own, with everything around it faked but the disk.
 
+import DiskPort
 import DispatchSockets
 import FlushCore
 import FlushTesting
@@ -51,13 +52,13 @@ func names(in path: String) -> [String] {
 func bytes(of path: String) -> [UInt8] {
     let descriptor = open(path, O_RDONLY)
     guard descriptor >= 0 else { return [] }
-    let handle = SpoolHandle(descriptor: descriptor)
+    let handle = SpoolHandle(SystemFile(descriptor: descriptor))
     return (try? handle.read(at: 0, count: handle.status().size)) ?? []
 }
 
 func write(_ bytes: [UInt8], to path: String) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
-    try? SpoolHandle(descriptor: descriptor).write(bytes, at: 0)
+    try? SpoolHandle(SystemFile(descriptor: descriptor)).write(bytes, at: 0)
 }
 
 /// Events in the order in which they came.
@@ -109,11 +110,13 @@ struct Spool: Sendable {
     let start: SpoolStart
     let loop: EventLoop
 
-    /// Opens a spool: a new one, or the one in `folder` again. `events` stays empty when the test follows the queue itself.
+    /// Opens a spool: a new one, or the one in `folder` again. `events` stays empty when the test follows the queue itself; what waits
+    /// is left to the first scan when it is not read here.
     static func open(
         in folder: TemporaryFolder = TemporaryFolder(), at path: String? = nil, routes: FakeRoutes? = nil, sites: FakeSites = FakeSites(),
         time: ManualTime = ManualTime(), fault: (@Sendable (DiskOperation) -> CInt?)? = nil,
-        eventLimit: Int = EventBuffer.maximumEvents, isFollowed: Bool = true, deliver: SpoolQueue.Deliver? = nil,
+        eventLimit: Int = EventBuffer.maximumEvents, isFollowed: Bool = true, isRead: Bool = true,
+        deliver: SpoolQueue.Deliver? = nil,
         parameters change: (inout SpoolParameters) -> Void = { _ in }
     ) async throws -> Spool {
         let routes =
@@ -127,7 +130,7 @@ struct Spool: Sendable {
         let loop = try EventLoop(label: "spool-test")
         let directory = try SpoolDirectory(path: path ?? "\(folder.path)/spool", fault: fault)
         let queue = SpoolQueue(
-            directory: directory, parameters: parameters, routes: routes, loop: loop, pool: IOPool(label: "spool-test", width: 24), time: time,
+            directory: directory, parameters: parameters, routes: routes, executor: loop, pool: IOPool(label: "spool-test", width: 24), time: time,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, eventLimit: eventLimit,
             deliver: deliver ?? { await sites.deliver($0) })
         time.settles { [weak queue, unowned time] in
@@ -142,14 +145,20 @@ struct Spool: Sendable {
             let stream = queue.events
             Task { for await event in stream { events.add(event) } }
         }
-        let start = try await queue.start()
+        let start: SpoolStart
+        if isRead {
+            start = try await queue.start()
+        } else {
+            try await queue.begin()
+            start = await queue.found
+        }
         return Spool(queue: queue, sites: sites, routes: routes, time: time, events: events, folder: folder, start: start, loop: loop)
     }
 
     /// Stops the engine and opens the same directory again, with the same world around it.
-    func reopened(parameters change: (inout SpoolParameters) -> Void = { _ in }) async throws -> Spool {
+    func reopened(isRead: Bool = true, parameters change: (inout SpoolParameters) -> Void = { _ in }) async throws -> Spool {
         await stop()
-        return try await Spool.open(in: folder, routes: routes, sites: sites, time: time, parameters: change)
+        return try await Spool.open(in: folder, routes: routes, sites: sites, time: time, isRead: isRead, parameters: change)
     }
 
     func stop() async { await queue.stop(within: .zero) }

@@ -1,0 +1,2 @@
+// Nothing: SwiftPM wants a source file in a target.
+#include "CLibFuzzer.h"
