@@ -6,7 +6,7 @@ SWIFT_SOURCES = Sources Tests Package.swift
 BUILD = swift build --explicit-target-dependency-import-check error
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check faults fuzz differential sanitize format build deps clean
+.PHONY: help run demo test check faults fuzz simulate differential sanitize format build deps clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -33,6 +33,9 @@ faults: packages-present ## kills, bad disks, no descriptors, wrong clocks, bad 
 
 fuzz: packages-present ## a minute of libFuzzer for every parser; FUZZ="--target T --seconds N" chooses
 	@Tools/fuzz $(FUZZ)
+
+simulate: packages-present ## the core and the spool over a simulated disk and clock; SIMULATE="--seeds A..B", or "--seed N" for its story
+	@Tools/simulate $(SIMULATE)
 
 differential: deps ## random domain lists and queues beside a real Postfix, as root; DIFFERENTIAL="--seed N" repeats a run
 	$(BUILD) --product etrnd

@@ -128,6 +128,18 @@ let package = Package(
         // Fakes and contract suites, and the suites themselves.
         .target(name: "FlushTesting", dependencies: ["FlushCore"], swiftSettings: strict),
         .target(name: "SocketTesting", dependencies: ["DispatchSockets"], swiftSettings: strict),
+        .target(
+            name: "Simulation",
+            dependencies: [
+                "CurlTransport", "DiskPort", "DispatchSockets", "FlushCore", "FlushStorage", "FlushTesting", "SMTPServer", "SpoolQueue",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
         .testTarget(
             name: "FlushCoreTests", dependencies: ["FlushCore", "FlushTesting"], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
@@ -150,6 +162,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "simulate", "DiskPort", "FlushCore", "FlushTesting"], swiftSettings: strict),
         .testTarget(
             name: "PostfixQueueTests",
             dependencies: [

@@ -63,24 +63,34 @@ extension FlushServer {
 
     /// At start: what the log files remember, then what the queue says.
     func fillIndex() async {
+        await loadLogs()
+        await reconcile()
+    }
+
+    private func loadLogs() async {
         do {
             _ = try await logs.load { domain, ids in await self.remember(ids, for: domain) }
+            areLogsLoaded = true
         } catch {
             report(.loadLogs("\(error)"))
         }
-        await reconcile()
     }
 
     private func remember(_ ids: [QueueID], for domain: DomainName) {
         let now = time.now
-        for id in ids { index.add(id, to: domain, at: now) }
+        // Once the queue itself has been read, a file that could not be read until then knows nothing new.
+        if !isIndexComplete { for id in ids { index.add(id, to: domain, at: now) } }
         index.updateRecord(of: domain) { $0.loggedLines = ids.count }
+        // A file of a domain without mail is removed.
+        if index.record(domain).map({ $0.messages == 0 }) ?? true { journal.rewrite(domain) }
     }
 
     func keepReconciling() async {
         while !Task.isCancelled {
             await time.sleep(for: isIndexComplete ? parameters.reconcileInterval : min(Limits.failedScanPause, parameters.reconcileInterval))
-            if !Task.isCancelled { await reconcile() }
+            if Task.isCancelled { return }
+            if !areLogsLoaded { await loadLogs() }
+            await reconcile()
         }
     }
 

@@ -76,6 +76,8 @@ public actor FlushServer: FlushService, RelayDomainService {
     var hasEndedWaits = false
     /// From the start to the end of the first scan, and who waits for that.
     var isFilling = false
+    /// The log files have been read; if that fails, it is tried again with each scan.
+    var areLogsLoaded = false
     var fillWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
     var latest: [FlushSelector: FlushID] = [:]
     var lastFlushes: [DomainName: DomainSummary.LastFlush] = [:]
@@ -141,6 +143,8 @@ public actor FlushServer: FlushService, RelayDomainService {
     /// A flush that is asked for meanwhile waits for that, so that it does not miss what it is asked for.
     public func start() async throws(StoreError) {
         try await open()
+        // Stopped meanwhile.
+        guard !hasEndedWaits else { return }
         isFilling = true
         background = [
             // On the executor all the way: the stream's own code would take every event over another thread and back.

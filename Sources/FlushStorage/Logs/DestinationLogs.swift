@@ -54,6 +54,8 @@ public final class DestinationLogs: FlushLogStore {
     public func load(_ receive: @Sendable (DomainName, [QueueID]) async -> Void) async throws(StoreError) -> Int {
         let (folder, names) = try await worker.run { [self] () throws(StoreError) in
             let folder = try openFolder()
+            // What a crash in the middle of a rewriting has left.
+            try? folder.remove(Self.temporaryName)
             do throws(Errno) { return (folder, try folder.names()) } catch { throw StateDirectory.failure(path, error) }
         }
         var skipped = 0
@@ -106,6 +108,10 @@ public final class DestinationLogs: FlushLogStore {
                 ids += content.ids.count
             } catch .noSuchFileOrDirectory {
                 // Removed since the directory was read.
+            } catch .ioError {
+                batch.skippedLogs.append("\(name): \(Errno.ioError)")
+                // Whoever writes it next makes it anew, and whoever has no mail for it removes it.
+                batch.logs.append((domain, []))
             } catch {
                 batch.skippedLogs.append("\(name): \(error)")
             }

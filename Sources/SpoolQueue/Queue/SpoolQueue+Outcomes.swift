@@ -19,21 +19,24 @@ extension SpoolQueue {
         await mark(changes, in: message, notes: isDelivered ? [] : notes)
     }
 
-    /// Syncs status bytes, and before them the notes that a report after a crash would quote.
+    /// Syncs status bytes: of what was delivered at once, because a crash before that would have it delivered again; of all else after the
+    /// notes that a report after a crash would quote.
     @discardableResult
     func mark(_ changes: [Int: SpoolEnvelope.Status], in message: OpenMessage, notes: [AttemptNotes.Note]) async -> Bool {
         let id = message.envelope.id
         let all = (unsynced[id] ?? [:]).merging(changes) { _, new in new }
         // Until the disk has them.
         if !all.isEmpty { unsynced[id] = all }
-        let failures = await pool.run { [directory] in
-            var failures: [SpoolError?] = [nil, nil]
-            do throws(SpoolError) { try directory.addNotes(notes, about: id) } catch { failures[0] = error }
-            do throws(SpoolError) { try directory.mark(all, in: message) } catch { failures[1] = error }
-            return failures
+        let (delivered, others) = (all.filter { $0.value == .delivered }, all.filter { $0.value != .delivered })
+        let (notesFailure, failure) = await pool.run { [directory] in
+            var (notesFailure, failure): (SpoolError?, SpoolError?)
+            do throws(SpoolError) { try directory.mark(delivered, in: message) } catch { failure = error }
+            do throws(SpoolError) { try directory.addNotes(notes, about: id) } catch { notesFailure = error }
+            do throws(SpoolError) { try directory.mark(others, in: message) } catch { failure = failure ?? error }
+            return (notesFailure, failure)
         }
-        if let error = failures[0] { logger.warning("notes not kept", metadata: ["queue_id": "\(id)", "error": "\(error)"]) }
-        guard let error = failures[1] else {
+        if let error = notesFailure { logger.warning("notes not kept", metadata: ["queue_id": "\(id)", "error": "\(error)"]) }
+        guard let error = failure else {
             if unsynced[id] == all { unsynced[id] = nil }
             return true
         }

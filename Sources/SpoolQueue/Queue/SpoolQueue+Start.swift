@@ -48,7 +48,8 @@ extension SpoolQueue {
             }
         }
         // The directory that has gained names first: one that is durably without them would not be.
-        for folder in [SpoolFolder.deferred, .incoming, .active] {
+        // And `bounces`: a report found there counts as made, which its original is told durably.
+        for folder in [SpoolFolder.bounces, .deferred, .incoming, .active] {
             try await pool.run { [directory] () throws(SpoolError) in try directory.sync(folder) }
         }
         let kept = try await pool.run { [directory] () throws(SpoolError) in try directory.list(.bounces).ids }
