@@ -153,7 +153,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(
-            name: "SMTPServerTests", dependencies: ["SMTPServer", "DispatchSockets", "SocketTesting"], swiftSettings: strict),
+            name: "SMTPServerTests", dependencies: ["SMTPServer", "DispatchSockets", "SocketTesting"], swiftSettings: strict + staysPut),
         .testTarget(
             name: "FlushStorageTests",
             dependencies: [
