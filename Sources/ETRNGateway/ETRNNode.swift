@@ -17,7 +17,8 @@ public struct ETRNTarget: Sendable, Hashable {
     init?(_ text: some StringProtocol) {
         let subdomains = text.utf8.first == UInt8(ascii: "@")
         let name = subdomains ? text.dropFirst() : text[...]
-        guard name.utf8.allSatisfy({ $0 < 0x80 }), let domain = DomainName(name) else { return nil }
+        // All of it: to people `@` and a mark that is joined to it are one character, and dropped as one.
+        guard text.utf8.allSatisfy({ $0 < 0x80 }), let domain = DomainName(name) else { return nil }
         self.init(domain, subdomains: subdomains)
     }
 }
