@@ -16,9 +16,9 @@ public struct ETRNTarget: Sendable, Hashable {
     /// Reads `domain` or `@domain`. Nil for what is no domain name in ASCII: an address literal, a trailing dot, a U-label.
     init?(_ text: some StringProtocol) {
         let subdomains = text.utf8.first == UInt8(ascii: "@")
-        let name = subdomains ? text.dropFirst() : text[...]
-        // All of it: to people `@` and a mark that is joined to it are one character, and dropped as one.
-        guard text.utf8.allSatisfy({ $0 < 0x80 }), let domain = DomainName(name) else { return nil }
+        // By bytes: `@` and a mark that is joined to it are one character, and would be dropped as one.
+        let name = String(decoding: text.utf8.dropFirst(subdomains ? 1 : 0), as: UTF8.self)
+        guard name.utf8.allSatisfy({ $0 < 0x80 }), let domain = DomainName(name) else { return nil }
         self.init(domain, subdomains: subdomains)
     }
 }
@@ -32,7 +32,7 @@ enum ETRNNode: Equatable {
     /// Nil when the argument is none of `domain`, `@domain` and `#name`.
     init?(_ argument: String) {
         if argument.utf8.first == UInt8(ascii: "#") {
-            guard let name = ETRNQueues.Name(argument.dropFirst()) else { return nil }
+            guard let name = ETRNQueues.Name(Substring(argument.utf8.dropFirst())) else { return nil }
             self = .queue(name)
         } else {
             guard let target = ETRNTarget(argument) else { return nil }

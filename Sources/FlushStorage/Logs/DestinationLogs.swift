@@ -45,8 +45,6 @@ public final class DestinationLogs: FlushLogStore {
         self.disk = disk
         self.worker = worker
         self.logger = logger
-        // What a kill in the middle of a rewrite left.
-        try? openFolder().remove(Self.temporaryName)
     }
 
     // MARK: FlushLogStore
