@@ -5,7 +5,24 @@ import Dispatch
 extension EventLoop {
     /// Runs a piece of a task on the loop: soon when called on it, else with the mailbox.
     public func enqueue(_ job: consuming ExecutorJob) {
-        submit(.job(UnownedJob(job)))
+        let job = UnownedJob(job)
+        if isCurrent, catchesJob {
+            catchesJob = false
+            caughtJob = job
+        } else {
+            submit(.job(job))
+        }
+    }
+
+    /// Runs the piece of a task that `resume` makes ready now, where others wait for their turn. Only on the loop, for a task that waits on it.
+    func runAtOnce(_ resume: () -> Void) {
+        preconditionCurrent()
+        catchesJob = true
+        resume()
+        catchesJob = false
+        guard let job = caughtJob else { return }
+        caughtJob = nil
+        run(job)
     }
 
     func run(_ job: UnownedJob) {
