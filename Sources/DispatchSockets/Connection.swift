@@ -61,6 +61,8 @@ public final class Connection: @unchecked Sendable {
     private var registered = PollEvents.readable
     /// Bytes sent in this interval of `Phase.sending`.
     private var progress: Int32 = 0
+    /// Bytes in the loop's shared buffer.
+    private var unsent: Int32 = 0
 
     init(loop: EventLoop, listener: Listener, descriptor: CInt, peer: Peer) throws(SocketError) {
         self.loop = loop
@@ -106,14 +108,14 @@ public final class Connection: @unchecked Sendable {
         if flags.contains(.blocked) {
             keep(bytes)
         } else {
-            if loop.output.owner !== self { loop.output.owner?.flushOutput() }
-            if bytes.count > loop.output.room { flushOutput() }
+            if !loop.output.hasRoom(for: bytes.count, of: self) { loop.sendOutput() }
             if flags.contains(.blocked) {
                 keep(bytes)
-            } else if bytes.count > loop.output.room {
+            } else if !loop.output.hasRoom(for: bytes.count, of: self) {
                 send(bytes)
             } else if !bytes.isEmpty {
                 loop.output.append(bytes, for: self)
+                unsent += Int32(bytes.count)
             }
         }
         if backlog > listener.limits.writeHighWater {
@@ -124,19 +126,19 @@ public final class Connection: @unchecked Sendable {
     }
 
     /// Bytes written and not yet taken by the kernel.
-    public var backlog: Int {
-        backlogBuffer.count + (loop.output.owner === self ? loop.output.count : 0)
-    }
+    public var backlog: Int { backlogBuffer.count + Int(unsent) }
 
-    /// Sends what the shared buffer holds for this connection.
-    func flushOutput() {
-        guard loop.output.owner === self else { return }
-        send(loop.output.take())
+    /// Sends a part of the loop's shared buffer.
+    func sendPart(_ bytes: UnsafeRawBufferPointer) {
+        unsent -= Int32(bytes.count)
+        send(bytes)
     }
 
     /// Sends, and keeps what the socket does not take.
     private func send(_ bytes: UnsafeRawBufferPointer) {
         guard failure == nil, phase != .closed else { return }
+        // An earlier part was not taken whole.
+        guard !flags.contains(.blocked) else { return keep(bytes) }
         let sent = sendSome(bytes)
         guard failure == nil, sent < bytes.count else { return }
         keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
@@ -337,7 +339,6 @@ public final class Connection: @unchecked Sendable {
     private func finish() {
         guard phase != .closed else { return }
         phase = .closed
-        if loop.output.owner === self { _ = loop.output.take() }
         backlogBuffer.removeAll()
         if timerIndex != TimerQueue.nowhere { loop.timers.remove(at: timerIndex) }
         loop.poller.remove(descriptor, token: token)

@@ -82,6 +82,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     private(set) var ticks: Int64 = 0
     private(set) var isShutDown = false
     private var localWork: [Work] = []
+    /// For `runAtOnce`: the next job is caught instead of queued.
+    var catchesJob = false
+    var caughtJob: UnownedJob?
     /// The other halves of `localWork` and `unsettled`, empty between uses: swapped instead of allocated anew.
     private var runningWork: [Work] = []
     private var settling: [Connection] = []
@@ -250,7 +253,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         let end = elapsed + Self.workTime
         while hasWork, budget > 0, passes < Self.passesPerTurn {
             runLocalWork(&budget, until: end)
-            output.owner?.flushOutput()
+            sendOutput()
             swap(&unsettled, &settling)
             for connection in settling { connection.settle() }
             Self.clear(&settling)
@@ -258,7 +261,12 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
         }
     }
 
-    private var hasWork: Bool { !localWork.isEmpty || output.owner != nil || !unsettled.isEmpty }
+    /// Sends what connections have written.
+    func sendOutput() {
+        output.drain { connection, bytes in connection.sendPart(bytes) }
+    }
+
+    private var hasWork: Bool { !localWork.isEmpty || !output.isEmpty || !unsettled.isEmpty }
 
     /// Empties an array for its next use, and frees it when a burst has made it large.
     private static func clear<Element>(_ array: inout [Element]) {
@@ -303,12 +311,11 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     func ticks(at instant: ContinuousClock.Instant) -> Int64 { Self.nanoseconds(instant - origin) }
 
-    /// Farther deadlines than this are never due.
-    private static let farthest: Duration = .seconds(3600 * 24 * 365 * 100)
+    /// Farther deadlines than this, a hundred years, are never due.
+    private static let farthest: Int128 = 3600 * 24 * 365 * 100 * 1_000_000_000
 
     static func nanoseconds(_ duration: Duration) -> Int64 {
-        let (seconds, attoseconds) = min(max(duration, .zero - farthest), farthest).components
-        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+        Int64(min(max(duration.attoseconds / 1_000_000_000, -farthest), farthest))
     }
 
     /// Runs `body` on the loop once, `delay` from now or a little later: up to 1 ms, and 100 ms when the delay is above 1 s. Only on the loop.

@@ -54,7 +54,7 @@ private final class GatedHandler: ETRNHandler {
     @Test func aHandlerThatNeverAnswersIs458AndNobodyElseWaits() async throws {
         let gate = Gate()
         var limits = SMTPLimits()
-        limits.etrnTimeout = .milliseconds(150)
+        limits.etrnTimeout = .seconds(1)
         let handler = GatedHandler(["slow.example": gate])
         try await serving(nil, etrn: handler, limits) { _, address in
             let client = try await connected(to: address)

@@ -45,11 +45,19 @@ extension DeferredIndex {
 
     /// The records that a selector means: the domain's and, if asked for, its subdomains'.
     func records(of domain: DomainName, subdomains: Bool) -> [DomainRecord] {
-        var found = record(domain).map { [$0] } ?? []
-        guard subdomains else { return found }
+        numbers(of: domain, subdomains: subdomains).map { records[Int($0)] }
+    }
+
+    func numbers(of domain: DomainName, subdomains: Bool) -> [Int32] {
+        let own = numbers[domain].map { [$0] } ?? []
+        return subdomains ? own + numbers(below: domain) : own
+    }
+
+    private func numbers(below domain: DomainName) -> [Int32] {
         let suffix = "." + domain.description
+        var found: [Int32] = []
         var position = byReversedName.lowerBound { Self.readsBefore(name($0), suffix) }
-        while let number = byReversedName.next(&position), name(number).description.hasSuffix(suffix) { found.append(records[Int(number)]) }
+        while let number = byReversedName.next(&position), name(number).description.hasSuffix(suffix) { found.append(number) }
         return found
     }
 

@@ -29,13 +29,13 @@ extension DeferredIndex {
         case .everything:
             for number in messages.numbers { take(number) }
         case .domain(let domain, let subdomains):
-            let records = records(of: domain, subdomains: subdomains)
+            let numbers = numbers(of: domain, subdomains: subdomains)
             var seen = Set<Int32>()
-            for record in records {
-                for line in record.lines where line.entry != DomainRecord.Line.hole {
+            for number in numbers {
+                for line in records[Int(number)].lines where line.entry != DomainRecord.Line.hole {
                     let slot = entries[line.entry].message
                     // A message may wait for several of the domains.
-                    if records.count == 1 || seen.insert(slot).inserted { take(slot) }
+                    if numbers.count == 1 || seen.insert(slot).inserted { take(slot) }
                 }
             }
         }
@@ -47,7 +47,8 @@ extension DeferredIndex {
     func lastRecorded(for selector: FlushSelector) -> UInt64 {
         switch selector {
         case .everything: recordings
-        case .domain(let domain, let subdomains): records(of: domain, subdomains: subdomains).map(\.lastRecorded).max() ?? 0
+        case .domain(let domain, let subdomains):
+            numbers(of: domain, subdomains: subdomains).map { records[Int($0)].lastRecorded }.max() ?? 0
         case .message(let id):
             messages.find(id).map { slot in
                 entryNumbers(of: slot).map { records[Int(entries[$0].domain)].lastRecorded }.max() ?? 0

@@ -25,8 +25,7 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
         guard !text.isEmpty else { throw .empty }
         // Four bytes of UTF-8 never become less than one byte of an A-label: what is longer than this cannot fit.
         guard text.utf8.count <= 4 * Self.maximumLength else { throw .tooLong }
-        let isASCII = text.utf8.allSatisfy { $0 < 0x80 }
-        let ascii = isASCII ? text.lowercased() : try Self.asciiForm(of: text)
+        let ascii = try Self.asciiForm(of: text)
         try Self.check(ascii)
         description = ascii
     }
@@ -69,6 +68,8 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
     public static func < (a: DomainName, b: DomainName) -> Bool { a.description < b.description }
 
     private static func asciiForm(of text: String) throws(InvalidDomainName) -> String {
+        let isASCII = text.utf8.allSatisfy { $0 < 0x80 }
+        guard !isASCII else { return text.utf8.contains { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) } ? text.lowercased() : text }
         // A C string would end there, and what follows be accepted unseen.
         guard !text.utf8.contains(0) else { throw .character("\0") }
         var output: UnsafeMutablePointer<CChar>?

@@ -49,6 +49,26 @@ public struct DomainList: Sendable {
         var isYes: Bool
     }
 
+    /// Names and their verdicts.
+    private struct Literals {
+        private let verdicts: [String: Verdict]
+        /// Whether there is a name of so many bytes: most parents of a domain are told from the list's names by that, without the copy
+        /// that a look-up needs.
+        private let hasLength: [Bool]
+
+        init(_ verdicts: [String: Verdict]) {
+            self.verdicts = verdicts
+            var hasLength = [Bool](repeating: false, count: (verdicts.keys.map(\.utf8.count).max() ?? 0) + 1)
+            for name in verdicts.keys { hasLength[name.utf8.count] = true }
+            self.hasLength = hasLength
+        }
+
+        subscript(name: Substring) -> Verdict? {
+            let length = name.utf8.count
+            return length < hasLength.count && hasLength[length] ? verdicts[String(name)] : nil
+        }
+    }
+
     public let mode: Mode
     /// The names listed without a `!` that an earlier pattern does not hide, in the order of the list: they can be shown before any
     /// mail for them was seen.
@@ -61,8 +81,8 @@ public struct DomainList: Sendable {
     public static let maximumWarnings = 50
 
     /// Names as they stand in the list, folded, the first of equal ones. A name's own text and those of its parents are looked up
-    /// here, so a match costs as many look-ups as the name has labels, however long the list is.
-    private let literals: [String: Verdict]
+    /// here, so a match costs at most as many look-ups as the name has labels, however long the list is.
+    private let literals: Literals
     private let tables: [Table]
 
     /// Reads a list. Nothing is an error here: what cannot be used fails when it is reached, and is told in `warnings`.
@@ -74,7 +94,8 @@ public struct DomainList: Sendable {
         var parser = DomainListParser(mode: mode)
         parser.parse(text, isYes: true, readFile: readFile)
         self.mode = mode
-        literals = parser.literals
+        let literals = Literals(parser.literals)
+        self.literals = literals
         tables = parser.tables
         warnings = parser.warnings
         isEmpty = parser.literals.isEmpty && parser.tables.isEmpty
@@ -83,7 +104,7 @@ public struct DomainList: Sendable {
         for (name, verdict) in parser.literals.sorted(by: { $0.value.position < $1.value.position }) where verdict.isYes {
             guard let domain = DomainName(name) else { continue }
             // Hidden only by what is fixed: provisioned domains come and go.
-            if Self.match(domain, in: parser.literals, parser.tables, mode: mode, store: { _ in false }) != .no { domains.append(domain) }
+            if Self.match(domain, in: literals, parser.tables, mode: mode, store: { _ in false }) != .no { domains.append(domain) }
         }
         literalDomains = domains
     }
@@ -96,7 +117,7 @@ public struct DomainList: Sendable {
     }
 
     private static func match(
-        _ domain: DomainName, in literals: [String: Verdict], _ tables: [Table], mode: Mode, store: (DomainName) -> Bool
+        _ domain: DomainName, in literals: Literals, _ tables: [Table], mode: Mode, store: (DomainName) -> Bool
     ) -> Match {
         let literal = firstLiteral(for: domain, in: literals, mode: mode)
         for table in tables {
@@ -112,16 +133,13 @@ public struct DomainList: Sendable {
     }
 
     /// The first name in the list that matches.
-    private static func firstLiteral(for domain: DomainName, in literals: [String: Verdict], mode: Mode) -> Verdict? {
-        guard !literals.isEmpty else { return nil }
+    private static func firstLiteral(for domain: DomainName, in literals: Literals, mode: Mode) -> Verdict? {
         let name = domain.description
-        var first = literals[name]
-        var rest = name.utf8[...]
-        while let dot = rest.firstIndex(of: UInt8(ascii: ".")) {
-            rest = rest[rest.index(after: dot)...]
+        var first = literals[name[...]]
+        for dot in name.utf8.indices where name.utf8[dot] == UInt8(ascii: ".") {
             // Parent mode knows parents as `name`, exact mode as `.name`.
-            let parent = mode == .parentDomains ? name[rest.startIndex...] : name[dot...]
-            if let candidate = literals[String(parent)], candidate.position < first?.position ?? .max { first = candidate }
+            let parent = name[(mode == .parentDomains ? name.utf8.index(after: dot) : dot)...]
+            if let candidate = literals[parent], candidate.position < first?.position ?? .max { first = candidate }
         }
         return first
     }

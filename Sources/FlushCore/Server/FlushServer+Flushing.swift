@@ -157,9 +157,9 @@ extension FlushServer {
     private func noteRead(_ flush: Flush) {
         guard case .domain(let domain, let subdomains) = flush.selector else { return }
         let last = DomainSummary.LastFlush(id: flush.id, at: flush.requestedAt, state: flush.state)
-        for record in index.records(of: domain, subdomains: subdomains) {
-            index.updateRecord(of: record.name) { $0.lastRead = flush.requestedAt }
-            lastFlushes[record.name] = last
+        for number in index.numbers(of: domain, subdomains: subdomains) {
+            index.records[Int(number)].lastRead = flush.requestedAt
+            lastFlushes[index.name(number)] = last
         }
     }
 
@@ -266,8 +266,8 @@ extension FlushServer {
         counters.bounced += ended.bounced
         counters.departed += ended.departed
         if case .domain(let domain, let subdomains) = ended.selector {
-            for record in index.records(of: domain, subdomains: subdomains) where lastFlushes[record.name]?.id == ended.id {
-                lastFlushes[record.name]?.state = ended.state
+            for name in index.numbers(of: domain, subdomains: subdomains).map(index.name) where lastFlushes[name]?.id == ended.id {
+                lastFlushes[name]?.state = ended.state
             }
         }
         wake(ended.id)

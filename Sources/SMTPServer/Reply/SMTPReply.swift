@@ -47,23 +47,26 @@ public struct SMTPReply: Error, Sendable, Equatable {
         for (index, text) in texts.enumerated() {
             let start = bytes.count
             let isLast = index == texts.count - 1
-            bytes.append(contentsOf: String(code).utf8)
+            for digit in [code / 100, code / 10 % 10, code % 10] { bytes.append(UInt8(ascii: "0") + UInt8(digit)) }
             if !isLast || enhanced != nil || !text.isEmpty {
                 bytes.append(UInt8(ascii: isLast ? " " : "-"))
             }
             if let enhanced {
-                bytes.append(contentsOf: enhanced.utf8.lazy.map(Self.printable))
+                Self.append(enhanced, to: &bytes)
                 if !text.isEmpty { bytes.append(UInt8(ascii: " ")) }
             }
-            bytes.append(contentsOf: text.utf8.prefix(Self.maximumLine).lazy.map(Self.printable))
+            Self.append(text, to: &bytes)
             let excess = bytes.count - start - (Self.maximumLine - 2)
             if excess > 0 { bytes.removeLast(excess) }
-            bytes.append(contentsOf: [UInt8(ascii: "\r"), UInt8(ascii: "\n")])
+            bytes.append(UInt8(ascii: "\r"))
+            bytes.append(UInt8(ascii: "\n"))
         }
         return bytes
     }
 
-    private static func printable(_ byte: UInt8) -> UInt8 {
-        (0x20...0x7e).contains(byte) ? byte : UInt8(ascii: "?")
+    private static func append(_ text: String, to bytes: inout [UInt8]) {
+        let start = bytes.count
+        bytes.append(contentsOf: text.utf8.prefix(maximumLine))
+        for index in start..<bytes.count where !(0x20...0x7e).contains(bytes[index]) { bytes[index] = UInt8(ascii: "?") }
     }
 }

@@ -13,16 +13,19 @@ public enum SMTPVerb: String, Sendable, CaseIterable {
     /// Reads the command word, in any case; the rest of the line begins at `end`.
     static func read(from line: ArraySlice<UInt8>) -> (verb: SMTPVerb, end: Int) {
         let end = line.firstIndex(of: UInt8(ascii: " ")) ?? line.endIndex
-        guard end - line.startIndex <= longestWord else { return (.other, end) }
-        let word = String(decoding: line[..<end], as: UTF8.self).lowercased()
-        return (words[word] ?? .other, end)
+        guard let word = packed(line[..<end]) else { return (.other, end) }
+        return (words.first { $0.word == word }?.verb ?? .other, end)
     }
 
-    private static let longestWord = 8
-    private static let words: [String: SMTPVerb] = {
-        var words: [String: SMTPVerb] = [:]
-        for verb in allCases where ![.foreign, .other, .greeting, .content, .session].contains(verb) { words[verb.rawValue] = verb }
-        for method in ["get", "head", "post", "put", "delete", "options", "connect", "trace", "patch"] { words[method] = .foreign }
-        return words
-    }()
+    /// The bytes of a word in lower case, as a number: it is compared with every word of the table. Nil for more than eight bytes.
+    private static func packed(_ word: some Collection<UInt8>) -> UInt64? {
+        guard word.count <= 8 else { return nil }
+        return word.reduce(0) { packed, byte in
+            packed << 8 | UInt64((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) ? byte | 0x20 : byte)
+        }
+    }
+
+    private static let words: [(word: UInt64?, verb: SMTPVerb)] =
+        allCases.filter { ![.foreign, .other, .greeting, .content, .session].contains($0) }.map { (packed($0.rawValue.utf8), $0) }
+        + ["get", "head", "post", "put", "delete", "options", "connect", "trace", "patch"].map { (packed($0.utf8), .foreign) }
 }
