@@ -31,15 +31,14 @@ extension DeferredIndex {
     }
 
     /// Domains in the order of their names, from the first after `domain`, all beginning with `prefix`, until `visit` returns false.
-    func visitDomains(after domain: DomainName?, prefix: String, _ visit: (DomainRecord) -> Bool) {
+    func visitDomains(after domain: DomainName?, prefix: String, _ visit: (Int32) -> Bool) {
         var position = byName.lowerBound { number in
             let name = name(number)
             if let domain, name <= domain { return true }
             return name.description < prefix
         }
         while let number = byName.next(&position) {
-            let record = records[Int(number)]
-            guard record.name.description.hasPrefix(prefix), visit(record) else { return }
+            guard name(number).description.hasPrefix(prefix), visit(number) else { return }
         }
     }
 

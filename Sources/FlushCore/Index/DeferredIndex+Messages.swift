@@ -74,8 +74,8 @@ extension DeferredIndex {
     }
 
     /// The arrival of a domain's oldest message; looked up once after the oldest has left.
-    mutating func oldestArrival(of domain: DomainName) -> Timestamp? {
-        guard let number = numbers[domain], records[Int(number)].messages > 0 else { return nil }
+    mutating func oldestArrival(of number: Int32) -> Timestamp? {
+        guard records[Int(number)].messages > 0 else { return nil }
         if let known = records[Int(number)].oldestArrival { return Timestamp(seconds: Int64(known)) }
         let oldest = arrivals(in: records[Int(number)]).min()
         records[Int(number)].oldestArrival = oldest

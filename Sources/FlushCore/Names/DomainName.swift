@@ -43,12 +43,18 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
 
     /// Whether a label begins with `xn--`. Asked for each name of a page, where a search by characters would be half the work.
     private var hasEncodedLabel: Bool {
-        var label = description.utf8[...]
-        while true {
-            if label.starts(with: "xn--".utf8) { return true }
-            guard let dot = label.firstIndex(of: UInt8(ascii: ".")) else { return false }
-            label = label[label.index(after: dot)...]
+        let prefix = [UInt8(ascii: "x"), UInt8(ascii: "n"), UInt8(ascii: "-"), UInt8(ascii: "-")]
+        // How much of the prefix the label has; nil once it has something else.
+        var matched: Int? = 0
+        for byte in description.utf8 {
+            if byte == UInt8(ascii: ".") {
+                matched = 0
+            } else if let count = matched {
+                matched = byte == prefix[count] ? count + 1 : nil
+                if matched == prefix.count { return true }
+            }
         }
+        return false
     }
 
     /// Whether this name lies below `parent`, on a label boundary; a name does not lie below itself.
@@ -62,7 +68,16 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
     /// The name without its first label; nil for a single label.
     public var parent: DomainName? {
         guard let dot = description.utf8.firstIndex(of: UInt8(ascii: ".")) else { return nil }
-        return DomainName(description[description.utf8.index(after: dot)...])
+        let rest = description[description.utf8.index(after: dot)...]
+        // Of what was checked, this alone is about the name as a whole.
+        guard rest.utf8.contains(where: Self.isNoDigitOrDot) else { return nil }
+        return DomainName(checked: String(rest))
+    }
+
+    private init(checked name: String) { description = name }
+
+    private static func isNoDigitOrDot(_ byte: UInt8) -> Bool {
+        byte != UInt8(ascii: ".") && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
     }
 
     public static func < (a: DomainName, b: DomainName) -> Bool { a.description < b.description }
@@ -95,7 +110,7 @@ public struct DomainName: Hashable, Comparable, Sendable, CustomStringConvertibl
                 labelLength = 0
             case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
                 if byte == UInt8(ascii: "-"), labelLength == 0 { throw .hyphenAtEnd }
-                hasLetter = hasLetter || !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                hasLetter = hasLetter || isNoDigitOrDot(byte)
                 labelLength += 1
                 guard labelLength <= maximumLabelLength else { throw .labelTooLong }
             default: throw .character(Unicode.Scalar(byte))

@@ -24,6 +24,7 @@ public final class RelayDomainDirectory: Sendable {
     /// The relay domain that takes mail for `domain`: itself or the nearest one above it.
     public func covering(_ domain: DomainName) -> RelayDomain? {
         state.withLock { state in
+            guard !state.all.isEmpty else { return nil }
             var candidate: DomainName? = domain
             while let name = candidate {
                 if let found = state.all[name] { return found }

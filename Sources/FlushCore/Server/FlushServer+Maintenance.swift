@@ -15,7 +15,8 @@ extension FlushServer {
     public func refresh() async -> Int {
         let now = time.now
         var due: [DomainName] = []
-        index.visitDomains(after: nil, prefix: "") { record in
+        index.visitDomains(after: nil, prefix: "") { number in
+            let record = index.records[Int(number)]
             if record.messages > 0, record.lastRead + parameters.refreshTime <= now,
                 relayDomainDirectory.covering(record.name)?.delivery != .etrnOnly
             {
@@ -48,7 +49,8 @@ extension FlushServer {
     public func purge() -> Int {
         let now = time.now
         var old: [DomainName] = []
-        index.visitDomains(after: nil, prefix: "") { record in
+        index.visitDomains(after: nil, prefix: "") { number in
+            let record = index.records[Int(number)]
             if !record.isPinned, let since = record.emptySince, since + parameters.purgeTime <= now { old.append(record.name) }
             return true
         }

@@ -4,12 +4,12 @@ extension FlushServer {
     public func domains(_ query: DomainQuery) async -> [DomainSummary] {
         await waitForFirstScan()
         guard query.limit > 0 else { return [] }
-        var names: [DomainName] = []
-        index.visitDomains(after: query.after, prefix: query.prefix) { record in
-            if !query.waitingOnly || record.messages > 0 { names.append(record.name) }
-            return names.count < query.limit
+        var numbers: [Int32] = []
+        index.visitDomains(after: query.after, prefix: query.prefix) { number in
+            if !query.waitingOnly || index.records[Int(number)].messages > 0 { numbers.append(number) }
+            return numbers.count < query.limit
         }
-        return names.map(summary)
+        return numbers.map { summary(index.name($0), recorded: $0) }
     }
 
     public func domain(_ name: DomainName) async -> DomainDetail? {
@@ -23,7 +23,7 @@ extension FlushServer {
                 buckets[DomainDetail.ageBucketMinutes.firstIndex { minutes < $0 } ?? buckets.count - 1] += 1
             }
         }
-        return DomainDetail(summary: summary(name), ageBuckets: buckets)
+        return DomainDetail(summary: summary(name, recorded: index.number(of: name)), ageBuckets: buckets)
     }
 
     public func messages(for domain: DomainName, after cursor: MessageCursor?, limit: Int) async throws(FlushError) -> MessagePage? {
@@ -77,14 +77,20 @@ extension FlushServer {
         index.record(domain) != nil || policy.fastFlushDomains.match(domain, store: isProvisioned) == .yes
     }
 
-    private func summary(_ domain: DomainName) -> DomainSummary {
+    /// - Parameter number: the domain's record; nil while it has none.
+    private func summary(_ domain: DomainName, recorded number: Int32?) -> DomainSummary {
         let isListed = policy.fastFlushDomains.match(domain, store: isProvisioned) == .yes
         let isDraining = relayDomainDirectory.covering(domain)?.state == .draining
-        let record = index.record(domain)
-        return DomainSummary(
+        var summary = DomainSummary(
             domain: domain, mode: isListed ? .fast : .slow, state: !isListed ? .unlisted : isDraining ? .draining : .active,
-            messages: record?.messages ?? 0, bytes: record?.bytes ?? 0, oldestArrival: index.oldestArrival(of: domain),
-            lastReason: record?.lastReason, lastFlush: lastFlushes[domain])
+            messages: 0, bytes: 0, oldestArrival: nil, lastReason: nil, lastFlush: lastFlushes[domain])
+        if let number {
+            summary.messages = index.records[Int(number)].messages
+            summary.bytes = index.records[Int(number)].bytes
+            summary.oldestArrival = index.oldestArrival(of: number)
+            summary.lastReason = index.records[Int(number)].lastReason
+        }
+        return summary
     }
 
     private func describe(_ ids: [QueueID]) async throws(FlushError) -> [MessageDescription] {
