@@ -88,6 +88,7 @@ let package = Package(
             name: "SpoolQueue",
             dependencies: [
                 "FlushCore", "SMTPServer", "CurlTransport", "DiskPort", "DispatchSockets",
+                .product(name: "HashTreeCollections", package: "swift-collections"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -3,6 +3,7 @@
 import DiskPort
 import DispatchSockets
 import FlushCore
+import HashTreeCollections
 import Logging
 
 /// A durable spool that delivers to the relay domains' next hops.
@@ -33,8 +34,9 @@ public actor SpoolQueue: MailQueue {
     let incomingSync: DirectorySync
     let deferredSync: DirectorySync
 
-    /// Every message that the queue knows; the files' shadow.
-    var entries: [QueueID: Entry] = [:]
+    /// Every message that the queue knows; the files' shadow. A tree, because a copy of it costs nothing: who must go through all of them
+    /// does so on the pool, and holds nobody up.
+    var entries: TreeDictionary<QueueID, Entry> = [:]
     /// Messages on their way in, or reports that may not be sent yet: on disk perhaps, but not the queue's.
     var arriving: Set<QueueID> = []
     /// Messages whose files are being looked at (`refresh`), and who waits for the end of that.

@@ -2,6 +2,7 @@
 
 import DiskPort
 import FlushCore
+import HashTreeCollections
 import Logging
 
 extension SpoolQueue {

@@ -3,6 +3,7 @@
 import DiskPort
 import DispatchSockets
 import FlushCore
+import HashTreeCollections
 import Logging
 import SMTPServer
 

@@ -2,6 +2,7 @@
 
 import DiskPort
 import FlushCore
+import HashTreeCollections
 
 extension SpoolQueue {
     /// Messages in a page of `scan`, and IDs in a call of `describe`.
@@ -12,7 +13,7 @@ extension SpoolQueue {
         // The first scan reads the files, and tells what it reads.
         guard phase != .filling else { return try await fillAndTell(receive) }
         do throws(SpoolError) { try await compareWithDisk() } catch { throw .unavailable("\(error)") }
-        let all = entries.keys.sorted()
+        let all = await pool.run { [entries] in entries.keys.sorted() }
         for start in stride(from: 0, to: all.count, by: Self.pageSize) {
             let page = all[start..<min(start + Self.pageSize, all.count)].compactMap { id in entries[id].map { queued(id, $0) } }
             await receive(page)
@@ -25,18 +26,17 @@ extension SpoolQueue {
 
     /// Finds files that somebody removed, moved to or from `hold`, or put there. Events tell what had changed.
     private func compareWithDisk() async throws(SpoolError) {
-        let found = try await pool.run { [directory] () throws(SpoolError) -> [QueueID: SpoolFolder] in
+        let (missing, unknown) = try await pool.run { [entries, directory] () throws(SpoolError) in
             var found: [QueueID: SpoolFolder] = [:]
             for folder in SpoolFolder.queue {
                 for id in try directory.list(folder).ids { found[id] = folder }
             }
-            return found
+            let missing = entries.filter { id, entry in entry.activity != .attempt && found[id] != entry.folder }.map(\.key)
+            return (missing, found.keys.filter { entries[$0] == nil })
         }
-        // The listing is older than the entries by now: whoever differs is looked at again, unless somebody works on it.
-        let missing = entries.filter { id, entry in entry.activity != .attempt && found[id] != entry.folder }.keys
-        let unknown = found.keys.filter { entries[$0] == nil && !arriving.contains($0) }
+        // All that is old by now: whoever differed is looked at again, unless somebody works on it.
         for id in missing { await refresh(id) }
-        for id in unknown where entries[id] == nil { await refresh(id) }
+        for id in unknown where entries[id] == nil && !arriving.contains(id) { await refresh(id) }
         pump()
     }
 

@@ -1,6 +1,8 @@
 // When waiting messages are looked at again.
 
+import DiskPort
 import FlushCore
+import HashTreeCollections
 import Logging
 
 extension SpoolQueue {
@@ -85,7 +87,7 @@ extension SpoolQueue {
         if waitsForOriginal {
             entries[id]?.next = now + parameters.minimalBackoffTime
             plan(id)
-        } else if let lane = dueLane(of: entry, now: now) {
+        } else if let lane = Self.dueLane(of: entry, now: now, sites, routes, parameters) {
             entries[id]?.activity = .inLine
             lanes.add(.due(id), to: lane)
         } else if isExpired(entry) || entry.isUnfinished || entry.isReport && parameters.relayhost == nil {
@@ -100,7 +102,9 @@ extension SpoolQueue {
     }
 
     /// The lane in which a due message waits; nil when none of its domains is to be tried by itself.
-    private func dueLane(of entry: Entry, now: Timestamp) -> Lane? {
+    private static func dueLane(
+        of entry: Entry, now: Timestamp, _ sites: SiteStates, _ routes: any MailRoutes, _ parameters: SpoolParameters
+    ) -> Lane? {
         if entry.isReport { return parameters.relayhost.flatMap { sites.suspension(of: $0, at: now) == nil ? .hop($0) : nil } }
         for domain in entry.domains {
             guard let route = routes.route(for: domain), !route.etrnOnly, !route.nextHop.usesMX,
@@ -118,16 +122,25 @@ extension SpoolQueue {
 
     /// Looks at every waiting message again, because relay domains have changed: what waited to be asked for may now be tried.
     ///
-    /// Costs O(messages), all in memory.
-    public func routesChanged() {
+    /// Costs O(messages), all in memory and nearly all on the pool.
+    public func routesChanged() async {
         let now = time.now
-        let waiting = entries.filter { id, entry in
-            guard entry.activity == .idle, entry.folder != .hold, entry.next > now, entry.hasPending else { return false }
-            return !entry.wasTried && dueLane(of: entry, now: now) != nil
+        let waiting = await pool.run { [entries, sites, routes, parameters] in
+            entries.filter { _, entry in
+                Self.mayWaitToBeAskedFor(entry, now: now) && Self.dueLane(of: entry, now: now, sites, routes, parameters) != nil
+            }.map(\.key)
         }
-        for id in waiting.keys {
-            entries[id]?.next = now
-            plan(id)
+        for start in stride(from: 0, to: waiting.count, by: Self.duePerTurn) {
+            for id in waiting[start..<min(start + Self.duePerTurn, waiting.count)] {
+                guard let entry = entries[id], Self.mayWaitToBeAskedFor(entry, now: now) else { continue }
+                entries[id]?.next = now
+                plan(id)
+            }
+            await Task.yield()
         }
+    }
+
+    private static func mayWaitToBeAskedFor(_ entry: Entry, now: Timestamp) -> Bool {
+        entry.activity == .idle && entry.folder != .hold && entry.next > now && entry.hasPending && !entry.wasTried
     }
 }

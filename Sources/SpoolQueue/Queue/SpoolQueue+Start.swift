@@ -2,6 +2,7 @@
 
 import DiskPort
 import FlushCore
+import HashTreeCollections
 import Logging
 
 /// What a start found in the spool.
@@ -69,8 +70,6 @@ extension SpoolQueue {
         isFilling = true
         defer { isFilling = false }
         let ids = try await list(.deferred)
-        // At once: a table that grew with a million entries in it would hold up the loop.
-        entries.reserveCapacity(entries.count + ids.count)
         let known = entries.map { queued($0.key, $0.value) }
         for start in stride(from: 0, to: known.count, by: Self.pageSize) {
             await receive(Array(known[start..<min(start + Self.pageSize, known.count)]))
@@ -197,7 +196,8 @@ extension SpoolQueue {
     /// Reports that a crash interrupted come before any delivery: one that is on disk already must not be sent and forgotten before
     /// its original knows of it.
     private func finishOwedReports() async {
-        for id in entries.filter({ $0.value.isUnfinished && $0.value.folder != .hold }).keys {
+        let owing = await pool.run { [entries] in entries.filter { $0.value.isUnfinished && $0.value.folder != .hold }.map(\.key) }
+        for id in owing {
             entries[id]?.activity = .attempt
             await finish(Attempt(id: id, flush: nil, unthrottle: false, domains: []))
         }
