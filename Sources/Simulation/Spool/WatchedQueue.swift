@@ -7,11 +7,13 @@ import FlushCore
 final class WatchedQueue: MailQueue, @unchecked Sendable {
     private let inner: any MailQueue
     private let ledger: Ledger
+    private let disk: SimulatedDisk
     private var following: AsyncStream<QueueEvent>.Iterator
 
-    init(_ inner: any MailQueue, ledger: Ledger) {
+    init(_ inner: any MailQueue, ledger: Ledger, disk: SimulatedDisk) {
         self.inner = inner
         self.ledger = ledger
+        self.disk = disk
         following = inner.events.makeAsyncIterator()
     }
 
@@ -21,7 +23,8 @@ final class WatchedQueue: MailQueue, @unchecked Sendable {
         var iterator = following
         let event = await iterator.next()
         following = iterator
-        if case .attempted(let attempt)? = event { ledger.settled(id: attempt.id.description) }
+        // What a process says after its death nobody hears.
+        if case .attempted(let attempt)? = event, !disk.hasCrashed { ledger.settled(id: attempt.id.description) }
         return event
     }
 
