@@ -48,11 +48,13 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
 
     func connection(_ connection: Connection, received bytes: RawSpan) {
         guard phase != .closing else { return }
-        bytes.withUnsafeBytes { bytes in
-            let used = isBlocked || !pending.isEmpty ? 0 : parse(bytes, from: 0)
+        let request = bytes.withUnsafeBytes { bytes in
+            var used = 0
+            let request = pending.isEmpty ? parse(bytes, from: &used) : nil
             keep(UnsafeRawBufferPointer(rebasing: bytes[used...]))
+            return request
         }
-        afterParsing()
+        goOn(with: request)
     }
 
     func connectionReachedEnd(_ connection: Connection) {
@@ -63,7 +65,7 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     func connectionDrained(_ connection: Connection) {
         guard case .writing = phase else { return }
         phase = .idle
-        resume()
+        goOn(with: parsePending())
     }
 
     func connectionTimedOut(_ connection: Connection) {
@@ -106,22 +108,21 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
 
     // MARK: Requests
 
-    /// Parses and answers until the bytes are used up or the next request has to wait.
-    ///
-    /// - Returns: how many bytes were used.
-    private func parse(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+    /// Parses until the bytes are used up or there is a request, which must be answered before the next one is looked for.
+    private func parse(_ bytes: UnsafeRawBufferPointer, from position: inout Int) -> Request? {
         isParsing = true
         defer { isParsing = false }
-        var from = start
         while !isBlocked {
-            switch parser.advance(over: bytes, from: &from, limits: server.limits) {
-            case .more: return from
+            switch parser.advance(over: bytes, from: &position, limits: server.limits) {
+            case .more: return nil
             case .continueExpected(let head): meetExpectation(head)
-            case .request(let head, let body): handle(head, body)
+            case .request(let head, let body):
+                if let request = admit(head, body) { return request }
             case .refused(let refusal): refuse(refusal)
             }
         }
-        return phase == .closing ? bytes.count : from
+        if phase == .closing { position = bytes.count }
+        return nil
     }
 
     private func meetExpectation(_ head: RequestHead) {
@@ -138,27 +139,48 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
         server.hostIsAllowed(head.hostText, connection.peer)
     }
 
-    private func handle(_ head: RequestHead, _ body: [UInt8]) {
-        guard let connection else { return }
+    /// Returns the request for a handler, or answers at once.
+    private func admit(_ head: RequestHead, _ body: [UInt8]) -> Request? {
+        guard let connection else { return nil }
         framing = ResponseWriter.Framing(
             isHead: head.method == .head, isVersion11: head.isVersion11, keepsAlive: head.keepsAlive)
         phase = .handling
         guard isAllowed(head, connection) else {
-            return finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response)
+            finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response)
+            return nil
         }
-        let request = Request(head, body: body, peer: connection.peer)
-        server.tasks.begin { await self.answer(request) }
-        // A handler bounds its own waits.
-        if phase == .handling { connection.deadline = nil }
+        return Request(head, body: body, peer: connection.peer)
     }
 
-    private func answer(_ request: Request) async { finish(await server.respond(request)) }
-
-    /// Sends a handler's answer and goes on with what waits.
-    private func finish(_ response: Response) {
-        guard server.loop.isCurrent else {
-            return server.loop.execute { self.finish(response) }
+    /// Has the request answered, if there is one, and those behind it.
+    private func goOn(with request: Request?) {
+        if let request {
+            server.tasks.begin { await self.answer(request) }
+            // A handler bounds its own waits.
+            if phase == .handling { connection?.deadline = nil }
         }
+        afterParsing()
+    }
+
+    /// Answers the request and those that wait behind it: a task for each of them would cost as much as their answers.
+    private func answer(_ first: Request) async {
+        var next: Request? = first
+        while let request = next {
+            let response = await server.respond(request)
+            guard server.loop.isCurrent else {
+                return server.loop.execute {
+                    self.finish(response)
+                    self.goOn(with: self.parsePending())
+                }
+            }
+            finish(response)
+            next = parsePending()
+        }
+        afterParsing()
+    }
+
+    /// Sends a handler's answer.
+    private func finish(_ response: Response) {
         // The client may be gone.
         guard phase == .handling, connection != nil else { return }
         let isLast = reachedEnd && !isParsing && pending.isEmpty
@@ -170,7 +192,6 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
             phase = .writing(backlog: connection.backlog)
             setDeadline(server.limits.writeTimeout)
         }
-        if !isParsing { resume() }
     }
 
     /// The bytes are no request: says so, and ends, because nobody knows where the next one would begin.
@@ -207,18 +228,18 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
         pending.append(contentsOf: bytes)
     }
 
-    /// Goes on with the bytes that had to wait.
-    private func resume() {
-        if !isBlocked, !pending.isEmpty {
-            let waiting = pending
-            let used = waiting.withUnsafeBytes { parse($0, from: pendingOffset) }
-            pendingOffset = used
-            if pendingOffset >= pending.count {
-                pending = []
-                pendingOffset = 0
-            }
+    /// The next request of the bytes that had to wait.
+    private func parsePending() -> Request? {
+        guard !isBlocked, !pending.isEmpty else { return nil }
+        let waiting = pending
+        var position = pendingOffset
+        let request = waiting.withUnsafeBytes { parse($0, from: &position) }
+        pendingOffset = position
+        if pendingOffset >= pending.count {
+            pending = []
+            pendingOffset = 0
         }
-        afterParsing()
+        return request
     }
 
     /// Sets what follows from the state: the wait that is bounded now, reading or not, leaving.

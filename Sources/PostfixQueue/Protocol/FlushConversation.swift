@@ -64,12 +64,12 @@ final class FlushConversation: ConnectionHandler, @unchecked Sendable {
         guard let connection else { return }
         let requestedBy = connection.peer.credentials.map { "unix:\($0.uid)" } ?? "unix"
         connection.deadline = connection.loop.now + socket.limits.answerTimeout
-        let socket = socket
         // An `add` is answered within this call: the service's actor is on the same loop, and waits for nothing.
-        Task.immediate(executorPreference: connection.loop) {
-            let reply = await socket.answer(request, requestedBy: requestedBy)
-            self.finish(reply)
-        }
+        socket.tasks.begin { await self.answer(request, requestedBy) }
+    }
+
+    nonisolated(nonsending) private func answer(_ request: FlushProtocolRequest, _ requestedBy: String) async {
+        finish(await socket.answer(request, requestedBy: requestedBy))
     }
 
     private func finish(_ reply: FlushProtocolReply) {

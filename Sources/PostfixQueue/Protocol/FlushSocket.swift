@@ -45,6 +45,7 @@ public final class FlushSocket: @unchecked Sendable {
     public let path: String
     let loop: EventLoop
     let limits: Limits
+    let tasks: LoopTasks
     private let service: any FlushService
     private let logger: Logger
     private let shared = Mutex((counters: Counters(), problem: String?.some("the socket is not open yet")))
@@ -66,6 +67,7 @@ public final class FlushSocket: @unchecked Sendable {
         self.loop = loop
         self.limits = limits
         self.logger = logger
+        tasks = LoopTasks(loop)
     }
 
     public var counters: Counters { shared.withLock { $0.counters } }

@@ -56,7 +56,8 @@ final class SpoolProcess: @unchecked Sendable {
         let trace = machine.trace
         server = FlushServer(
             policy: FlushPolicy(fastFlushDomains: list, relayDomains: list, slowFlush: .permit), parameters: flushing,
-            queue: WatchedQueue(queue, ledger: ledger, disk: machine.disk), logs: logs, history: history, relayDomains: InMemoryRelayDomainStore(), time: time,
+            queue: WatchedQueue(queue, ledger: ledger, disk: machine.disk), logs: logs, history: history,
+            relayDomains: InMemoryRelayDomainStore(), time: time,
             executor: machine.scheduler, report: { trace.note("trouble", "\($0)") })
         life.process = self
         Task { await start() }

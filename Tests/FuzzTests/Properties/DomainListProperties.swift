@@ -47,7 +47,8 @@ enum DomainListProperties {
         let (permitted, _) = parse("static:all \(text)", files, mode)
         let (refused, _) = parse("!static:all \(text)", files, mode)
         // Said twice it says the same, but for a brace or a comment that swallows the second half, and for the bound on files.
-        let isDivisible = !text.contains { $0 == "{" || $0 == "}" || $0 == "#" } && !text.contains("/")
+        // By bytes, as the list is read: a brace and a mark that is joined to it are one character.
+        let isDivisible = !text.utf8.contains { "{}#/".utf8.contains($0) }
         let twice = isDivisible ? parse("\(text) \(text)", files, mode).list : list
         for domain in domains + list.literalDomains.prefix(8) {
             try require(permitted.match(domain) { _ in false }, equals: .yes, "behind static:all")
