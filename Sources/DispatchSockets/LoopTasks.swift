@@ -30,13 +30,12 @@ private actor LoopWorkers {
     /// Workers kept for what comes; beyond them a worker ends with its operation.
     static let maximumIdle = 64
 
-    private struct Assignment {
-        let operation: LoopTasks.Operation
-    }
-
     nonisolated let loop: EventLoop
     // Unsafe, because it is used outside of tasks too: only on the loop, which `begin` and `end` check and `work` is isolated to.
-    private nonisolated(unsafe) var idle: [UnsafeContinuation<Assignment?, Never>] = []
+    /// What the worker that is woken next is to do.
+    private nonisolated(unsafe) var assigned: [LoopTasks.Operation] = []
+    /// Who waits; told false, it ends.
+    private nonisolated(unsafe) var idle: [UnsafeContinuation<Bool, Never>] = []
     private nonisolated(unsafe) var isEnded = false
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -45,31 +44,37 @@ private actor LoopWorkers {
 
     nonisolated func begin(_ operation: @escaping LoopTasks.Operation) {
         loop.preconditionCurrent()
+        assigned.append(operation)
         if let worker = idle.popLast() {
-            loop.runAtOnce { worker.resume(returning: Assignment(operation: operation)) }
+            loop.runAtOnce { worker.resume(returning: true) }
         } else {
-            assumeIsolated { $0.employ(Assignment(operation: operation)) }
+            assumeIsolated { $0.employ() }
         }
     }
 
-    private func employ(_ first: Assignment) {
+    private func employ() {
         // Preferring the loop, too: a continuation is resumed on no actor, which without a preference is the global executor.
-        loop.runAtOnce { _ = Task(executorPreference: loop) { await self.work(first) } }
+        // Detached: what the first asker's task has of its own is no business of the later ones'.
+        loop.runAtOnce { _ = Task.detached(executorPreference: loop) { await self.work() } }
     }
 
-    private func work(_ first: Assignment) async {
-        var next: Assignment? = first
-        while let assignment = next {
-            await assignment.operation()
+    private func work() async {
+        repeat {
+            await carryOutNext()
             guard !isEnded, idle.count < Self.maximumIdle else { return }
-            next = await withUnsafeContinuation { idle.append($0) }
-        }
+        } while await withUnsafeContinuation({ idle.append($0) })
+    }
+
+    /// A function of its own, so that nothing of the operation outlives it: it may hold whoever owns the `LoopTasks`.
+    private func carryOutNext() async {
+        let operation = assigned.removeFirst()
+        await operation()
     }
 
     nonisolated func end() {
         loop.preconditionCurrent()
         isEnded = true
-        for worker in idle { worker.resume(returning: nil) }
+        for worker in idle { worker.resume(returning: false) }
         idle = []
     }
 }

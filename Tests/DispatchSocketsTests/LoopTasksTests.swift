@@ -76,6 +76,34 @@ extension SocketTests {
             loop.shutdown()
         }
 
+        /// As a server has it: its operations hold it, and it holds the tasks.
+        final class Owner: Sendable {
+            let tasks: LoopTasks
+            let operations: Operations
+
+            init(_ loop: EventLoop, _ operations: Operations) {
+                tasks = LoopTasks(loop)
+                self.operations = operations
+            }
+
+            func begin() { tasks.begin { await self.ask() } }
+
+            nonisolated(nonsending) private func ask() async { await operations.ask("asked") }
+        }
+
+        @Test func idleTasksHoldNeitherTheirOperationsNorTheOwner() {
+            weak var gone: Owner?
+            do {
+                let owner = Owner(loop, operations)
+                gone = owner
+                loop.sync { for _ in 0..<3 { owner.begin() } }
+            }
+            for _ in 0..<10_000 where gone != nil { usleep(1000) }
+            #expect(gone == nil)
+            #expect(operations.order.values == ["asked", "asked", "asked"])
+            loop.shutdown()
+        }
+
         @Test func idleTasksHoldNobody() async throws {
             weak var gone: EventLoop?
             do {

@@ -62,6 +62,8 @@ extension SpoolQueue {
         case .attempt: return .inDelivery
         case .moving: return .inDelivery
         case .idle where arriving.contains(id): return .inDelivery
+        // Its report comes first: `finishOwedReports` is about to have it in hand.
+        case .idle where phase == .filling && entry.owesReport: return .inDelivery
         case .idle, .inLine:
             entries[id]?.activity = .moving
             claimed.append(Claim(position: position, id: id, domains: meant, folder: entry.folder))

@@ -35,7 +35,7 @@ extension SpoolQueue {
             return (missing, found.keys.filter { entries[$0] == nil })
         }
         // All that is old by now: whoever differed is looked at again, unless somebody works on it.
-        for id in missing { await refresh(id) }
+        for id in missing where entries[id] != nil { await refresh(id) }
         for id in unknown where entries[id] == nil && !arriving.contains(id) { await refresh(id) }
         pump()
     }

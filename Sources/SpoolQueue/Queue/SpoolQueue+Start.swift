@@ -199,8 +199,7 @@ extension SpoolQueue {
         let owing = await pool.run { [entries] in entries.filter { $0.value.isUnfinished && $0.value.folder != .hold }.map(\.key) }
         for id in owing {
             if looks[id] != nil { await refresh(id) }
-            // Somebody has asked for it meanwhile: the attempt finishes it.
-            guard entries[id]?.activity == .idle else { continue }
+            guard entries[id]?.activity == .idle, entries[id]?.folder != .hold else { continue }
             entries[id]?.activity = .attempt
             await finish(Attempt(id: id, flush: nil, unthrottle: false, domains: []))
         }
