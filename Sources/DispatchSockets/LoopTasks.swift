@@ -32,7 +32,7 @@ private actor LoopWorkers {
 
     nonisolated let loop: EventLoop
     // Unsafe, because it is used outside of tasks too: only on the loop, which `begin` and `end` check and `work` is isolated to.
-    /// What the worker that is woken next is to do.
+    /// What the worker that is woken next is to do; it takes it at once, so there is one at most.
     private nonisolated(unsafe) var assigned: [LoopTasks.Operation] = []
     /// Who waits; told false, it ends.
     private nonisolated(unsafe) var idle: [UnsafeContinuation<Bool, Never>] = []
@@ -67,8 +67,7 @@ private actor LoopWorkers {
 
     /// A function of its own, so that nothing of the operation outlives it: it may hold whoever owns the `LoopTasks`.
     private func carryOutNext() async {
-        let operation = assigned.removeFirst()
-        await operation()
+        await assigned.popLast()?()
     }
 
     nonisolated func end() {
