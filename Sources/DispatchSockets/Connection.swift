@@ -47,22 +47,22 @@ public final class Connection: @unchecked Sendable {
     /// Held strongly until `connectionClosed`.
     public var handler: (any ConnectionHandler)?
 
-    private let listener: Listener
-    private let descriptor: CInt
+    let listener: Listener
+    let descriptor: CInt
     private var token: UInt64 = 0
-    private var backlogBuffer = ByteBuffer()
-    private var failure: SocketError?
+    var backlogBuffer = ByteBuffer()
+    var failure: SocketError?
     private var due = Int64.max
     private var linger: Int64 = 0
     var timerIndex = TimerQueue.nowhere
-    private var flags: Flags = []
-    private var phase = Phase.open
+    var flags: Flags = []
+    var phase = Phase.open
     /// What the epoll set watches for.
     private var registered = PollEvents.readable
     /// Bytes sent in this interval of `Phase.sending`.
-    private var progress: Int32 = 0
+    var progress: Int32 = 0
     /// Bytes in the loop's shared buffer.
-    private var unsent: Int32 = 0
+    var unsent: Int32 = 0
 
     init(loop: EventLoop, listener: Listener, descriptor: CInt, peer: Peer) throws(SocketError) {
         self.loop = loop
@@ -77,105 +77,6 @@ public final class Connection: @unchecked Sendable {
 
     /// True when the peer has said that it will send no more.
     public var hasReachedEnd: Bool { flags.contains(.reachedEnd) }
-
-    // MARK: Writing
-
-    /// Queues bytes; they leave in one send at the end of the turn.
-    ///
-    /// After `close` and once the peer is gone, bytes are dropped; the handler is told by `connectionClosed`.
-    ///
-    /// - Returns: false when the backlog is above the high-water mark: stop until `connectionDrained`.
-    @discardableResult
-    public func write(_ bytes: RawSpan) -> Bool {
-        bytes.withUnsafeBytes { write($0) }
-    }
-
-    @discardableResult
-    public func write(_ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { write($0) }
-    }
-
-    /// Queues the text as UTF-8.
-    @discardableResult
-    public func write(_ text: String) -> Bool {
-        var text = text
-        return text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
-    }
-
-    private func write(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        loop.preconditionCurrent()
-        guard phase == .open, failure == nil else { return true }
-        if flags.contains(.blocked) {
-            keep(bytes)
-        } else {
-            if !loop.output.hasRoom(for: bytes.count, of: self) { loop.sendOutput() }
-            if flags.contains(.blocked) {
-                keep(bytes)
-            } else if !loop.output.hasRoom(for: bytes.count, of: self) {
-                send(bytes)
-            } else if !bytes.isEmpty {
-                loop.output.append(bytes, for: self)
-                unsent += Int32(bytes.count)
-            }
-        }
-        if backlog > listener.limits.writeHighWater {
-            flags.insert(.aboveHighWater)
-            needsSettling()
-        }
-        return !flags.contains(.aboveHighWater)
-    }
-
-    /// Bytes written and not yet taken by the kernel.
-    public var backlog: Int { backlogBuffer.count + Int(unsent) }
-
-    /// Sends a part of the loop's shared buffer.
-    func sendPart(_ bytes: UnsafeRawBufferPointer) {
-        unsent -= Int32(bytes.count)
-        send(bytes)
-    }
-
-    /// Sends, and keeps what the socket does not take.
-    private func send(_ bytes: UnsafeRawBufferPointer) {
-        guard failure == nil, phase != .closed else { return }
-        // An earlier part was not taken whole.
-        guard !flags.contains(.blocked) else { return keep(bytes) }
-        let sent = sendSome(bytes)
-        guard failure == nil, sent < bytes.count else { return }
-        keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
-    }
-
-    /// What one send(2) takes; 0 when the socket is full or has failed.
-    private func sendSome(_ bytes: UnsafeRawBufferPointer) -> Int {
-        while true {
-            let sent = Glibc.send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL))
-            if sent >= 0 {
-                if phase == .sending { progress = Int32(clamping: Int(progress) + sent) }
-                return sent
-            }
-            let code = errno
-            if code == EINTR { continue }
-            if code != EAGAIN { fail(.system(operation: "send", code: code)) }
-            return 0
-        }
-    }
-
-    private func keep(_ bytes: UnsafeRawBufferPointer) {
-        guard backlogBuffer.count + bytes.count <= listener.limits.maximumBacklog, backlogBuffer.append(bytes) else {
-            return fail(.resource("the peer does not read: more than \(listener.limits.maximumBacklog) bytes wait to be sent"))
-        }
-        if !flags.contains(.blocked) {
-            flags.insert(.blocked)
-            needsSettling()
-        }
-    }
-
-    private func sendBacklog() {
-        let sent = backlogBuffer.withSpan { span in span.withUnsafeBytes { sendSome($0) } }
-        guard failure == nil else { return }
-        backlogBuffer.consume(sent)
-        if backlogBuffer.isEmpty { flags.remove(.blocked) }
-        needsSettling()
-    }
 
     // MARK: Reading
 
@@ -326,7 +227,7 @@ public final class Connection: @unchecked Sendable {
     }
 
     /// Notes that the connection cannot go on; it is closed when the turn is settled.
-    private func fail(_ error: SocketError) {
+    func fail(_ error: SocketError) {
         guard failure == nil, phase != .closed else { return }
         // All that was written has left, and our FIN too: how the peer goes no longer matters.
         if phase == .lingering { return finish() }
@@ -350,7 +251,7 @@ public final class Connection: @unchecked Sendable {
 
     // MARK: Settling
 
-    private func needsSettling() {
+    func needsSettling() {
         guard !flags.contains(.unsettled) else { return }
         flags.insert(.unsettled)
         loop.unsettled.append(self)
