@@ -1,5 +1,6 @@
 // The control plane's endpoints, given everything that they talk to.
 
+import DispatchSockets
 import FlushCore
 import FlushWire
 import HTTPServer
@@ -47,10 +48,10 @@ public struct ControlAPI: Sendable {
     /// The route table: the whole API at a glance.
     public func routes() -> Router {
         var router = Router()
-        router.on(.get, "/") { _ in StatusPage.response }
-        router.on(.get, "/livez") { _ in Response(contentType: "text/plain; charset=utf-8", body: .text("live\n")) }
-        router.on(.get, "/readyz") { _ in await readiness() }
-        router.on(.get, "/openapi.yaml") { _ in Contract.response }
+        router.on(.get, "/") { _ in .now(StatusPage.response) }
+        router.on(.get, "/livez") { _ in .now(Response(contentType: "text/plain; charset=utf-8", body: .text("live\n"))) }
+        router.on(.get, "/readyz") { _ in .later { await readiness() } }
+        router.on(.get, "/openapi.yaml") { _ in .now(Contract.response) }
 
         router.on(.get, "/status", guarded(status))
         router.on(.get, "/policy", guarded(policy))
@@ -79,20 +80,30 @@ public struct ControlAPI: Sendable {
         return router
     }
 
-    typealias Endpoint = @Sendable (Request, Principal) async throws -> Response
+    typealias Endpoint = @Sendable (Request, Principal) throws -> Answer<Response>
+    typealias WaitingEndpoint = @Sendable (Request, Principal) async throws -> Response
 
     /// Lets an endpoint see only askers who may ask, and turns what it throws into a problem.
     private func guarded(_ endpoint: @escaping Endpoint) -> Router.Handler {
         { request in
-            do {
-                return try await endpoint(request, access.admit(request))
-            } catch let problem as Problem {
-                return problem.response
-            } catch let error as FlushError {
-                return Problem(error).response
-            } catch {
-                return Problem(kind: .failure, status: .internalServerError, detail: "This is a mistake of the daemon: \(error)").response
-            }
+            do { return try endpoint(request, access.admit(request)) } catch { return .now(response(to: error)) }
+        }
+    }
+
+    private func guarded(_ endpoint: @escaping WaitingEndpoint) -> Router.Handler {
+        guarded { request, principal in later { try await endpoint(request, principal) } }
+    }
+
+    /// An answer that has to be waited for.
+    func later(_ body: nonisolated(nonsending) @escaping @Sendable () async throws -> Response) -> Answer<Response> {
+        .later { do { return try await body() } catch { return response(to: error) } }
+    }
+
+    private func response(to error: any Error) -> Response {
+        switch error {
+        case let problem as Problem: problem.response
+        case let error as FlushError: Problem(error).response
+        default: Problem(kind: .failure, status: .internalServerError, detail: "This is a mistake of the daemon: \(error)").response
         }
     }
 }

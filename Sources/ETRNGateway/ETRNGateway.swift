@@ -50,17 +50,23 @@ public final class ETRNGateway: ETRNHandler {
         state = Mutex(State(rates: RateLimit(limit: parameters.rateLimit, unit: parameters.rateTimeUnit)))
     }
 
-    public func answer(_ argument: String, from peer: Peer) async -> SMTPReply {
+    public func answer(_ argument: String, from peer: Peer) -> Answer<SMTPReply> {
         let replies = ETRNReplies(node: argument, empty: parameters.emptyReply)
-        guard let node = ETRNNode(argument) else { return replies.badParameter }
-        guard isPermitted(peer.address) else { return replies.refused("\(Self.name(of: peer)) is not in etrn_networks") }
-        guard state.withLock({ $0.rates.admit(ClientKey(peer.address), at: time.now) }) else {
-            return replies.refused("too many requests from \(Self.name(of: peer)), try again later")
+        guard let node = ETRNNode(argument) else { return .now(replies.badParameter) }
+        guard isPermitted(peer.address) else { return .now(replies.refused("\(Self.name(of: peer)) is not in etrn_networks")) }
+        let now = time.now
+        guard state.withLock({ $0.rates.admit(ClientKey(peer.address), at: now) }) else {
+            return .now(replies.refused("too many requests from \(Self.name(of: peer)), try again later"))
         }
-        guard let targets = targets(of: node) else { return replies.refused("there is no such queue") }
-        guard begin() else { return replies.refused("too many requests are under way, try again later") }
-        defer { state.withLock { $0.underWay -= 1 } }
-        return await replies.reply(to: flush(targets, for: peer))
+        guard let targets = targets(of: node) else { return .now(replies.refused("there is no such queue")) }
+
+        var asking = Asking(targets: targets[...], asker: Self.asker(peer))
+        if askAtHand(&asking, now) { return .now(replies.reply(to: asking.outcome)) }
+        guard begin() else { return .now(replies.refused("too many requests are under way, try again later")) }
+        return .later { [asking] in
+            defer { self.state.withLock { $0.underWay -= 1 } }
+            return replies.reply(to: await self.ask(asking))
+        }
     }
 
     private func targets(of node: ETRNNode) -> [ETRNTarget]? {
@@ -80,26 +86,75 @@ public final class ETRNGateway: ETRNHandler {
 
     // MARK: Asking
 
-    /// Asks for each target in turn; one that fails keeps none from being asked for.
-    private func flush(_ targets: [ETRNTarget], for peer: Peer) async -> ETRNOutcome {
+    /// The requests for one ETRN, as far as they have come.
+    private struct Asking {
+        /// Not asked for yet.
+        var targets: ArraySlice<ETRNTarget>
+        let asker: String
+        var knowsCompleteness = false
         var outcome = ETRNOutcome()
+
+        /// The next target's request.
+        var request: FlushRequest? {
+            targets.first.map { FlushRequest(.domain($0.domain, subdomains: $0.subdomains), via: .smtp, requestedBy: asker) }
+        }
+
+        mutating func add(_ result: Result<Flush, FlushError>) {
+            targets.removeFirst()
+            switch result {
+            case .success(let flush): outcome.add(flush)
+            case .failure(let error): outcome.failures.append(error)
+            }
+        }
+
+        mutating func note(isIndexComplete: Bool) {
+            knowsCompleteness = true
+            outcome.isCountComplete = isIndexComplete
+        }
+
+        /// Nothing was found, and that may be because the queue has not been read.
+        var wantsReason: Bool { !outcome.isCountComplete && outcome.matched == 0 }
+    }
+
+    /// Asks for as much as the service answers without a wait; true when that was all.
+    private func askAtHand(_ asking: inout Asking, _ now: Timestamp) -> Bool {
         // Asked before the flush: a snapshot that is taken later cannot be of less.
-        do throws(FlushError) {
-            outcome.isCountComplete = try await isIndexComplete()
-        } catch {
-            outcome.failures.append(error)
-            return outcome
+        if indexIsSurelyComplete(now) {
+            asking.note(isIndexComplete: true)
+        } else if let status = service.statusAtHand() {
+            asking.note(isIndexComplete: noted(status, now))
+        } else {
+            return false
         }
-        for target in targets {
-            let selector = FlushSelector.domain(target.domain, subdomains: target.subdomains)
+        while let request = asking.request {
             do throws(FlushError) {
-                outcome.add(try await service.flush(FlushRequest(selector, via: .smtp, requestedBy: Self.asker(peer))))
-            } catch { outcome.failures.append(error) }
+                guard let flush = try service.flushAtHand(request) else { return false }
+                asking.add(.success(flush))
+            } catch { asking.add(.failure(error)) }
         }
-        if !outcome.isCountComplete, outcome.matched == 0, let reason = await whyQueueIsUnread() {
-            outcome.failures.append(.queueUnavailable(reason: reason))
+        return !asking.wantsReason
+    }
+
+    /// Asks for each target in turn; one that fails keeps none from being asked for.
+    private func ask(_ begun: Asking) async -> ETRNOutcome {
+        var asking = begun
+        if !asking.knowsCompleteness {
+            do throws(FlushError) {
+                asking.note(isIndexComplete: noted(try await service.status(), time.now))
+            } catch {
+                asking.outcome.failures.append(error)
+                return asking.outcome
+            }
         }
-        return outcome
+        while let request = asking.request {
+            do throws(FlushError) {
+                asking.add(.success(try await service.flush(request)))
+            } catch { asking.add(.failure(error)) }
+        }
+        if asking.wantsReason, let reason = await whyQueueIsUnread() {
+            asking.outcome.failures.append(.queueUnavailable(reason: reason))
+        }
+        return asking.outcome
     }
 
     /// Why nothing is known of the queue; nil while it is being read.
@@ -107,12 +162,14 @@ public final class ETRNGateway: ETRNHandler {
         do throws(FlushError) { return try await service.status().lastReconcile?.failure } catch { return "\(error)" }
     }
 
-    private func isIndexComplete() async throws(FlushError) -> Bool {
-        let now = time.now
-        if let seen = state.withLock({ $0.indexWasComplete }), seen <= now, now - seen < Self.indexConfidence { return true }
-        let isComplete = try await service.status().isIndexComplete
-        state.withLock { $0.indexWasComplete = isComplete ? now : nil }
-        return isComplete
+    private func indexIsSurelyComplete(_ now: Timestamp) -> Bool {
+        guard let seen = state.withLock({ $0.indexWasComplete }) else { return false }
+        return seen <= now && now - seen < Self.indexConfidence
+    }
+
+    private func noted(_ status: FlushStatus, _ now: Timestamp) -> Bool {
+        state.withLock { $0.indexWasComplete = status.isIndexComplete ? now : nil }
+        return status.isIndexComplete
     }
 
     // MARK: Who asks

@@ -15,6 +15,9 @@ public protocol FlushService: Sendable {
     /// - Returns: the flush, new or (`coalesced`) running already, with the number of messages that it matched.
     func flush(_ request: FlushRequest) async throws(FlushError) -> Flush
 
+    /// `flush` where nothing has to be waited for. Nil: nothing was done, and the asker calls `flush`.
+    func flushAtHand(_ request: FlushRequest) throws(FlushError) -> Flush?
+
     /// Tells what a flush would match, and touches nothing.
     func preview(_ request: FlushRequest) async throws(FlushError) -> Flush
 
@@ -48,6 +51,15 @@ public protocol FlushService: Sendable {
     func remove(_ id: QueueID) async throws(FlushError)
 
     func status() async throws(FlushError) -> FlushStatus
+
+    /// `status` where nothing has to be waited for. Nil: the asker calls `status`.
+    func statusAtHand() -> FlushStatus?
+}
+
+/// A service elsewhere has nothing at hand.
+extension FlushService {
+    public func flushAtHand(_ request: FlushRequest) throws(FlushError) -> Flush? { nil }
+    public func statusAtHand() -> FlushStatus? { nil }
 }
 
 /// Why a request was not carried out.

@@ -3,7 +3,7 @@ import DispatchSockets
 import HTTPTypes
 
 /// Idle, it holds no buffers.
-// @unchecked: only its loop touches it. The task that runs a handler captures it, and comes back to the loop before using it.
+// @unchecked: only its loop touches it. The task that waits for an answer captures it, and stays on the loop.
 final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     private enum Phase: Equatable {
         /// Between requests.
@@ -48,13 +48,13 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
 
     func connection(_ connection: Connection, received bytes: RawSpan) {
         guard phase != .closing else { return }
-        let request = bytes.withUnsafeBytes { bytes in
+        let work = bytes.withUnsafeBytes { bytes in
             var used = 0
-            let request = pending.isEmpty ? parse(bytes, from: &used) : nil
+            let work = pending.isEmpty ? parse(bytes, from: &used) : nil
             keep(UnsafeRawBufferPointer(rebasing: bytes[used...]))
-            return request
+            return work
         }
-        goOn(with: request)
+        goOn(with: work)
     }
 
     func connectionReachedEnd(_ connection: Connection) {
@@ -108,8 +108,10 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
 
     // MARK: Requests
 
-    /// Parses until the bytes are used up or there is a request, which must be answered before the next one is looked for.
-    private func parse(_ bytes: UnsafeRawBufferPointer, from position: inout Int) -> Request? {
+    private typealias Work = Answer<Response>.Work
+
+    /// Parses and answers until the bytes are used up, or there is an answer to wait for before the next request is looked for.
+    private func parse(_ bytes: UnsafeRawBufferPointer, from position: inout Int) -> Work? {
         isParsing = true
         defer { isParsing = false }
         while !isBlocked {
@@ -117,7 +119,7 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
             case .more: return nil
             case .continueExpected(let head): meetExpectation(head)
             case .request(let head, let body):
-                if let request = admit(head, body) { return request }
+                if let work = answer(head, body) { return work }
             case .refused(let refusal): refuse(refusal)
             }
         }
@@ -139,8 +141,8 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
         server.hostIsAllowed(head.hostText, connection.peer)
     }
 
-    /// Returns the request for a handler, or answers at once.
-    private func admit(_ head: RequestHead, _ body: [UInt8]) -> Request? {
+    /// Answers the request, or returns what has to be waited for.
+    private func answer(_ head: consuming RequestHead, _ body: consuming [UInt8]) -> Work? {
         guard let connection else { return nil }
         framing = ResponseWriter.Framing(
             isHead: head.method == .head, isVersion11: head.isVersion11, keepsAlive: head.keepsAlive)
@@ -149,31 +151,29 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
             finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response)
             return nil
         }
-        return Request(head, body: body, peer: connection.peer)
+        switch server.respond(Request(head, body: body, peer: connection.peer)) {
+        case .now(let response):
+            finish(response)
+            return nil
+        case .later(let work): return work
+        }
     }
 
-    /// Has the request answered, if there is one, and those behind it.
-    private func goOn(with request: Request?) {
-        if let request {
-            server.tasks.begin { await self.answer(request) }
+    /// Waits for an answer, if there is one to wait for, and goes on with the requests behind it.
+    private func goOn(with work: Work?) {
+        if let work {
+            server.tasks.begin { await self.carryOut(work) }
             // A handler bounds its own waits.
             if phase == .handling { connection?.deadline = nil }
         }
         afterParsing()
     }
 
-    /// Answers the request and those that wait behind it: a task for each of them would cost as much as their answers.
-    private func answer(_ first: Request) async {
-        var next: Request? = first
-        while let request = next {
-            let response = await server.respond(request)
-            guard server.loop.isCurrent else {
-                return server.loop.execute {
-                    self.finish(response)
-                    self.goOn(with: self.parsePending())
-                }
-            }
-            finish(response)
+    /// A loop, not a task for each: a thousand pipelined requests must not nest.
+    private func carryOut(_ first: @escaping Work) async {
+        var next: Work? = first
+        while let work = next {
+            finish(await work())
             next = parsePending()
         }
         afterParsing()
@@ -228,18 +228,18 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
         pending.append(contentsOf: bytes)
     }
 
-    /// The next request of the bytes that had to wait.
-    private func parsePending() -> Request? {
+    /// Goes on with the bytes that had to wait.
+    private func parsePending() -> Work? {
         guard !isBlocked, !pending.isEmpty else { return nil }
         let waiting = pending
         var position = pendingOffset
-        let request = waiting.withUnsafeBytes { parse($0, from: &position) }
+        let work = waiting.withUnsafeBytes { parse($0, from: &position) }
         pendingOffset = position
         if pendingOffset >= pending.count {
             pending = []
             pendingOffset = 0
         }
-        return request
+        return work
     }
 
     /// Sets what follows from the state: the wait that is bounded now, reading or not, leaving.

@@ -5,7 +5,7 @@ import DispatchSockets
 // @unchecked: the constants are Sendable; everything else is touched on the loop only, `stop` goes there first.
 public final class HTTPServer: @unchecked Sendable {
     /// Answers a request, on the loop.
-    public typealias Responder = nonisolated(nonsending) @Sendable (Request) async -> Response
+    public typealias Responder = @Sendable (consuming Request) -> Answer<Response>
 
     public let loop: EventLoop
     public let limits: HTTPLimits
@@ -23,9 +23,8 @@ public final class HTTPServer: @unchecked Sendable {
     /// - Parameters:
     ///   - hostIsAllowed: whether the server answers for this host; otherwise 421. The name is in lower case without a port, an
     ///     IPv6 address in brackets; it is empty when an HTTP/1.0 client names none.
-    ///   - respond: called on the loop, one request at a time for each connection; a `Router`'s, usually. What it does before it
-    ///     suspends first must not block; what it calls of an actor on this loop does not suspend it. It runs to its end even when
-    ///     the client is gone.
+    ///   - respond: called on the loop, one request at a time for each connection; a `Router`'s, usually. It must not block. An
+    ///     answer that has to be waited for is made to its end even when the client is gone.
     public init(
         loop: EventLoop, limits: HTTPLimits = HTTPLimits(), hostIsAllowed: @escaping @Sendable (String, Peer) -> Bool,
         respond: @escaping Responder

@@ -181,7 +181,7 @@ public actor PostfixQueue: MailQueue {
     public func trouble() async -> String? {
         guard phase == .running else { return "the queue is not being followed" }
         if managerCheck == nil {
-            if let managerChecked, loop.now - managerChecked < Limits.managerCheck { return managerProblem }
+            if isManagerCheckFresh { return managerProblem }
             managerCheck = Task {
                 note(await pool.run { [manager] in manager.problem(with: [.scanIncoming], waiting: Limits.managerPatience) })
                 managerChecked = loop.now
@@ -190,6 +190,14 @@ public actor PostfixQueue: MailQueue {
         }
         await managerCheck?.value
         return managerProblem
+    }
+
+    public nonisolated var isKnownToBeReady: Bool {
+        loop.isCurrent && assumeIsolated { $0.phase == .running && $0.managerProblem == nil && $0.isManagerCheckFresh }
+    }
+
+    private var isManagerCheckFresh: Bool {
+        managerCheck == nil && managerChecked.map { loop.now - $0 < Limits.managerCheck } ?? false
     }
 
     /// Tells the queue manager something, and does not wait until it has read it.

@@ -44,7 +44,7 @@ struct APIFixture {
         if !body.isEmpty, all[.contentType] == nil { all[.contentType] = "application/json" }
         let request = Request(
             method: method, path: path, fields: all, body: Array(body.utf8), peer: Peer(address: .ipv4(0x7F00_0001, port: 4711)))
-        return Answer(await router.respond(to: request))
+        return Answer(await router.respond(to: request).value())
     }
 
     func provision(_ domain: String, _ body: String = #"{"next_hop":"[192.0.2.1]:25"}"#) async -> Answer {

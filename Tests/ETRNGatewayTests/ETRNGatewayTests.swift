@@ -93,7 +93,7 @@ import Testing
         let service = ScriptedService()
         let gateway = ETRNGateway(service: service, time: ManualTime()) { _ in true }
 
-        #expect(await gateway.answer(argument, from: .here).text == "501 Syntax Error in Parameters")
+        #expect(await gateway.answer(argument, from: .here).value().text == "501 Syntax Error in Parameters")
         #expect(service.requests.isEmpty && service.statusCalls == 0)
     }
 
@@ -104,11 +104,11 @@ import Testing
 
         let stranger = Peer(address: .ipv4(0xC633_6401, port: 1))
         #expect(
-            await gateway.answer("branch.example", from: stranger).text
+            await gateway.answer("branch.example", from: stranger).value().text
                 == "459 Node branch.example not allowed: 198.51.100.1 is not in etrn_networks")
-        #expect(await gateway.answer("#any", from: stranger).code == 459)
+        #expect(await gateway.answer("#any", from: stranger).value().code == 459)
         #expect(service.requests.isEmpty)
-        #expect(await gateway.answer("branch.example", from: Peer(address: inside)).code == 251)
+        #expect(await gateway.answer("branch.example", from: Peer(address: inside)).value().code == 251)
         #expect(service.requests.map(\.requestedBy) == ["trusted:192.0.2.1"])
     }
 
@@ -117,7 +117,7 @@ import Testing
         let gateway = ETRNGateway(service: service, time: ManualTime()) { $0.isUnix }
 
         let peer = Peer(address: .unix(path: ""), credentials: (uid: 1000, gid: 1000, pid: 1))
-        #expect(await gateway.answer("branch.example", from: peer).code == 251)
+        #expect(await gateway.answer("branch.example", from: peer).value().code == 251)
         #expect(service.requests.map(\.requestedBy) == ["unix:1000"])
     }
 
@@ -134,7 +134,7 @@ import Testing
         service.script(branch, .failure(error))
         let gateway = ETRNGateway(service: service, time: ManualTime()) { _ in true }
 
-        #expect(await gateway.answer("branch.example", from: .here).text == reply)
+        #expect(await gateway.answer("branch.example", from: .here).value().text == reply)
     }
 
     @Test func aServiceThatCannotBeReachedIs458AndNotAskedTwice() async throws {
@@ -142,7 +142,7 @@ import Testing
         service.failStatus(with: .queueUnavailable(reason: "connection refused"))
         let gateway = ETRNGateway(service: service, time: ManualTime()) { _ in true }
 
-        #expect(await gateway.answer("branch.example", from: .here).code == 458)
+        #expect(await gateway.answer("branch.example", from: .here).value().code == 458)
         #expect(service.requests.isEmpty)
     }
 
@@ -153,11 +153,11 @@ import Testing
         service.setIndexComplete(false)
         let gateway = ETRNGateway(service: service, time: time) { _ in true }
 
-        #expect(await gateway.answer("branch.example", from: .here).code == 252)
+        #expect(await gateway.answer("branch.example", from: .here).value().code == 252)
         // Also when nothing is known yet: "nothing waits" must be true when it is said.
-        #expect(await gateway.answer("ship.example", from: .here).code == 252)
+        #expect(await gateway.answer("ship.example", from: .here).value().code == 252)
         service.setIndexComplete(true)
-        #expect(await gateway.answer("branch.example", from: .here).text == "253 OK, 3 pending messages for node branch.example started")
+        #expect(await gateway.answer("branch.example", from: .here).value().text == "253 OK, 3 pending messages for node branch.example started")
     }
 
     @Test func aCompleteIndexIsBelievedForASecond() async throws {
@@ -165,11 +165,11 @@ import Testing
         let time = ManualTime()
         let gateway = ETRNGateway(service: service, time: time) { _ in true }
 
-        for _ in 0..<10 { #expect(await gateway.answer("ship.example", from: .here).code == 251) }
+        for _ in 0..<10 { #expect(await gateway.answer("ship.example", from: .here).value().code == 251) }
         #expect(service.statusCalls == 1)
         await time.advance(by: ETRNGateway.indexConfidence)
         service.setIndexComplete(false)
-        #expect(await gateway.answer("ship.example", from: .here).code == 252)
+        #expect(await gateway.answer("ship.example", from: .here).value().code == 252)
     }
 
     // MARK: Named queues
@@ -186,28 +186,28 @@ import Testing
         service.script(ship) { $0.matched = 3 }
         let gateway = try withQueues(service)
 
-        #expect(await gateway.answer("#Fleet", from: .here).text == "253 OK, 5 pending messages for node #Fleet started")
+        #expect(await gateway.answer("#Fleet", from: .here).value().text == "253 OK, 5 pending messages for node #Fleet started")
         #expect(service.requests.map(\.selector) == [.domain(branch, subdomains: false), .domain(ship, subdomains: true)])
-        #expect(await gateway.answer("#other", from: .here).text == "459 Node #other not allowed: there is no such queue")
+        #expect(await gateway.answer("#other", from: .here).value().text == "459 Node #other not allowed: there is no such queue")
     }
 
     @Test func ofSeveralAnswersTheLeastCertainCounts() async throws {
         let service = ScriptedService()
         let gateway = try withQueues(service)
         service.script(branch) { $0.matched = 2 }
-        #expect(await gateway.answer("#fleet", from: .here).code == 253)
+        #expect(await gateway.answer("#fleet", from: .here).value().code == 253)
 
         service.script(ship) { flush in
             flush.matched = 3
             flush.coalesced = true
         }
-        #expect(await gateway.answer("#fleet", from: .here).code == 252)
+        #expect(await gateway.answer("#fleet", from: .here).value().code == 252)
         service.script(ship) { $0.mode = .slow }
-        #expect(await gateway.answer("#fleet", from: .here).code == 250)
+        #expect(await gateway.answer("#fleet", from: .here).value().code == 250)
         service.script(ship, .failure(.notEligible(ship, reason: "held")))
-        #expect(await gateway.answer("#fleet", from: .here).text == "459 Node #fleet not allowed: held")
+        #expect(await gateway.answer("#fleet", from: .here).value().text == "459 Node #fleet not allowed: held")
         service.script(branch, .failure(.queueUnavailable(reason: "x")))
-        #expect(await gateway.answer("#fleet", from: .here).code == 458)
+        #expect(await gateway.answer("#fleet", from: .here).value().code == 458)
         // Each was asked for every time.
         #expect(service.requests.count == 10)
     }
@@ -222,14 +222,14 @@ import Testing
         parameters.rateTimeUnit = .seconds(60)
         let gateway = ETRNGateway(service: service, parameters: parameters, time: time) { _ in true }
 
-        for _ in 0..<3 { #expect(await gateway.answer("branch.example", from: .here).code == 251) }
+        for _ in 0..<3 { #expect(await gateway.answer("branch.example", from: .here).value().code == 251) }
         #expect(
-            await gateway.answer("branch.example", from: Peer(address: .ipv4(0x7F00_0001, port: 1))).text
+            await gateway.answer("branch.example", from: Peer(address: .ipv4(0x7F00_0001, port: 1))).value().text
                 == "459 Node branch.example not allowed: too many requests from 127.0.0.1, try again later")
-        #expect(await gateway.answer("branch.example", from: Peer(address: .ipv4(0x7F00_0002, port: 1))).code == 251)
+        #expect(await gateway.answer("branch.example", from: Peer(address: .ipv4(0x7F00_0002, port: 1))).value().code == 251)
         #expect(service.requests.count == 4)
         await time.advance(by: .seconds(60))
-        #expect(await gateway.answer("branch.example", from: .here).code == 251)
+        #expect(await gateway.answer("branch.example", from: .here).value().code == 251)
     }
 
     @Test func onlySoManyRequestsAreUnderWay() async throws {
@@ -238,14 +238,14 @@ import Testing
         var parameters = ETRNGateway.Parameters()
         parameters.rateLimit = 0
         let gateway = ETRNGateway(service: service, parameters: parameters, time: ManualTime()) { _ in true }
-        let waiting = (0..<ETRNGateway.maximumUnderWay).map { _ in Task { await gateway.answer("branch.example", from: .here).code } }
+        let waiting = (0..<ETRNGateway.maximumUnderWay).map { _ in Task { await gateway.answer("branch.example", from: .here).value().code } }
         try await until("all are under way") { service.requests.count == ETRNGateway.maximumUnderWay }
 
         #expect(
-            await gateway.answer("branch.example", from: .here).text
+            await gateway.answer("branch.example", from: .here).value().text
                 == "459 Node branch.example not allowed: too many requests are under way, try again later")
         gate.open()
         for task in waiting { #expect(await task.value == 251) }
-        #expect(await gateway.answer("branch.example", from: .here).code == 251)
+        #expect(await gateway.answer("branch.example", from: .here).value().code == 251)
     }
 }

@@ -49,7 +49,7 @@ struct GatewayFixture {
         if scanFailure == nil { try await until("the first scan has ended") { await core.status().isIndexComplete } }
     }
 
-    func ask(_ argument: String, from peer: Peer = .here) async -> String { await gateway.answer(argument, from: peer).text }
+    func ask(_ argument: String, from peer: Peer = .here) async -> String { await gateway.answer(argument, from: peer).value().text }
 }
 
 /// Waits, ten seconds at most, until `condition` holds.

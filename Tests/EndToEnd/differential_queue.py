@@ -122,7 +122,7 @@ class Mail:
 
     def _content(self, n: int, head: str = "") -> bytes:
         pick = self.random
-        words = " ".join(pick.sample(["hold", "prepend", "replace", "ignore", "copy", "filter", "plain", "other"], 2))
+        words = " ".join(pick.sample(["hold", "prepend", "replace", "ignore", "copy", "redirect", "filter", "plain", "other"], 2))
         lines = [f"Subject: {words} {n}", "X-Long: " + "y" * pick.choice([1, 70, 1500, 5000]), *head.splitlines()]
         lines += [f"X-Many-{k}: {k}" for k in range(pick.choice([0, 0, 3, 100]))]
         body = [pick.choice(["", ".", "hello", "z" * 900, "p" * 3000, "E", "8-bit: \xe9"]) for _ in range(pick.choice([0, 1, 5, 50, 2000]))]

@@ -236,6 +236,22 @@ import Testing
         }
     }
 
+    /// cleanup(8) moves what it puts on hold before it has written it to the end.
+    @Test func whatIsCompletedOnHoldIsTold() async throws {
+        try await Engine.run(FakePostfix()) { engine in
+            let id = engine.postfix.put(["u@branch.example"], in: .incoming, mode: 0o600)
+            engine.postfix.move(id, from: .incoming, to: .hold)
+            try await engine.settle()
+            #expect(engine.events.elements.allSatisfy { if case .queued(let message) = $0 { message.id != id } else { true } })
+
+            chmod(engine.postfix.layout.path(of: id, in: .hold), 0o700)
+
+            try await engine.wait("hold") {
+                $0.contains { if case .queued(let message) = $0 { message.id == id && message.place == .held } else { false } }
+            }
+        }
+    }
+
     @Test func aNewHashDirectoryIsFollowed() async throws {
         try await Engine.run(FakePostfix(depth: 2)) { engine in
             let first = engine.postfix.put(["u@branch.example"], id: "A1B2C3")

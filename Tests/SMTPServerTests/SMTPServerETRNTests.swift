@@ -19,12 +19,20 @@ private final class GatedHandler: ETRNHandler {
         self.isSuspending = isSuspending
     }
 
-    func answer(_ argument: String, from peer: Peer) async -> SMTPReply {
+    func answer(_ argument: String, from peer: Peer) -> Answer<SMTPReply> {
         asked.withLock { $0.append(argument) }
-        if isSuspending { await Task.yield() }
-        await gates[argument]?.pass()
-        answered.fire()
-        return SMTPReply(250, nil, "OK, queuing for node \(argument) started")
+        let reply = SMTPReply(250, nil, "OK, queuing for node \(argument) started")
+        let gate = gates[argument]
+        guard isSuspending || gate != nil else {
+            answered.fire()
+            return .now(reply)
+        }
+        return .later { [self] in
+            if isSuspending { await Task.yield() }
+            await gate?.pass()
+            answered.fire()
+            return reply
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 // Asking for delivery, and following it.
 
+import DispatchSockets
 import FlushCore
 import FlushWire
 import HTTPServer
@@ -7,25 +8,25 @@ import HTTPTypes
 
 extension ControlAPI {
     /// `POST /etrn/{domain}`
-    @Sendable func requestDelivery(_ request: Request, _ principal: Principal) async throws -> Response {
+    @Sendable func requestDelivery(_ request: Request, _ principal: Principal) throws -> Answer<Response> {
         let domain = try request.pathDomain()
-        return try await flush(request, principal, isDomain: true) { .domain(domain, subdomains: $0) }
+        return try flush(request, principal, isDomain: true) { .domain(domain, subdomains: $0) }
     }
 
     /// `POST /messages/{queue_id}/flush`
-    @Sendable func flushMessage(_ request: Request, _ principal: Principal) async throws -> Response {
+    @Sendable func flushMessage(_ request: Request, _ principal: Principal) throws -> Answer<Response> {
         let id = try request.pathQueueID()
-        return try await flush(request, principal, isDomain: false) { _ in .message(id) }
+        return try flush(request, principal, isDomain: false) { _ in .message(id) }
     }
 
     /// `POST /queue/flush`
-    @Sendable func flushQueue(_ request: Request, _ principal: Principal) async throws -> Response {
-        try await flush(request, principal, isDomain: false) { _ in .everything }
+    @Sendable func flushQueue(_ request: Request, _ principal: Principal) throws -> Answer<Response> {
+        try flush(request, principal, isDomain: false) { _ in .everything }
     }
 
     private func flush(
         _ request: Request, _ principal: Principal, isDomain: Bool, selector: (_ subdomains: Bool) -> FlushSelector
-    ) async throws -> Response {
+    ) throws -> Answer<Response> {
         var query = QueryReader(request, known: isDomain ? ["dry_run", "wait", "note", "subdomains", "fast_only"] : ["dry_run", "wait", "note"])
         let subdomains = query.flag("subdomains")
         let isFastOnly = query.flag("fast_only")
@@ -37,15 +38,27 @@ extension ControlAPI {
 
         let wanted = FlushRequest(selector(subdomains), via: .http, requestedBy: principal.name, note: note, mayFlushAll: !isFastOnly)
         if isDryRun {
-            let preview = try await service.preview(wanted)
-            return .json { preview.write(to: &$0) }
+            return later {
+                let preview = try await service.preview(wanted)
+                return .json { preview.write(to: &$0) }
+            }
         }
-        var flush = try await service.flush(wanted)
-        if patience > 0, flush.state == .running {
-            let coalesced = flush.coalesced
-            flush = try await service.flush(flush.id, waitingFor: .seconds(patience)) ?? flush
-            flush.coalesced = coalesced
+        guard let flush = try service.flushAtHand(wanted) else {
+            return later { try await answer(service.flush(wanted), within: patience) }
         }
+        if patience > 0, flush.state == .running { return later { try await answer(flush, within: patience) } }
+        return .now(answer(flush))
+    }
+
+    /// - Parameter patience: in seconds.
+    private func answer(_ asked: Flush, within patience: Int) async throws -> Response {
+        guard patience > 0, asked.state == .running else { return answer(asked) }
+        var flush = try await service.flush(asked.id, waitingFor: .seconds(patience)) ?? asked
+        flush.coalesced = asked.coalesced
+        return answer(flush)
+    }
+
+    private func answer(_ flush: Flush) -> Response {
         guard flush.state == .running else { return .json { flush.write(to: &$0) } }
         return .json(.accepted, fields: [.location: "/flushes/\(flush.id)"]) { flush.write(to: &$0) }
     }

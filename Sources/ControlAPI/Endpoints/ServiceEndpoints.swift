@@ -1,5 +1,6 @@
 // How the service itself is doing.
 
+import DispatchSockets
 import FlushCore
 import FlushWire
 import HTTPServer
@@ -9,9 +10,14 @@ import Synchronization
 
 extension ControlAPI {
     /// `GET /status`
-    @Sendable func status(_ request: Request, _ principal: Principal) async throws -> Response {
+    @Sendable func status(_ request: Request, _ principal: Principal) throws -> Answer<Response> {
         if !request.query.isEmpty { try QueryReader(request).finish() }
-        let (response, tag) = statusSnapshot.response(for: try await service.status()) { status in
+        if let status = service.statusAtHand() { return .now(response(showing: status, to: request)) }
+        return later { response(showing: try await service.status(), to: request) }
+    }
+
+    private func response(showing status: FlushStatus, to request: Request) -> Response {
+        let (response, tag) = statusSnapshot.response(for: status) { status in
             var writer = JSONWriter(capacity: 1_024)
             status.write(to: &writer, version: facts.version, engine: facts.engine)
             writer.endLine()

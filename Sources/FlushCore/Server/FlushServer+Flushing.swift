@@ -11,6 +11,12 @@ extension FlushServer {
         return try flushNow(request, mode)
     }
 
+    /// What `flush` does, where it waits for nothing; nil elsewhere.
+    func flushUnlessWaiting(_ request: FlushRequest) throws(FlushError) -> Flush? {
+        guard !mustWaitForFirstScan(of: request.selector), queue.isKnownToBeReady else { return nil }
+        return try flushNow(request, mode(for: request))
+    }
+
     private func flushNow(_ request: FlushRequest, _ mode: Flush.Mode) throws(FlushError) -> Flush {
         counters.flushesRequested += 1
         if mode == .slow, case .domain = request.selector { return try slowFlush(request) }

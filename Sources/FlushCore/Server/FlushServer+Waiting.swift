@@ -43,8 +43,7 @@ extension FlushServer {
     /// Returns when the index knows the queue, at once unless the server has just started: "nothing waits" must be true when it is said.
     /// A single message needs no index: the queue itself is asked for it.
     func waitForFirstScan(of selector: FlushSelector? = nil) async {
-        if case .message = selector { return }
-        guard isFilling, !hasEndedWaits else { return }
+        guard mustWaitForFirstScan(of: selector) else { return }
         nextWaiter += 1
         let number = nextWaiter
         let timer = Task {
@@ -57,6 +56,11 @@ extension FlushServer {
             fillWaiters[number] = continuation
         }
         timer.cancel()
+    }
+
+    func mustWaitForFirstScan(of selector: FlushSelector?) -> Bool {
+        if case .message = selector { return false }
+        return isFilling && !hasEndedWaits
     }
 
     /// The first scan has ended, or nobody shall wait for it any more.

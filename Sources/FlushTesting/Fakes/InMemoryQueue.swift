@@ -95,6 +95,8 @@ public final class InMemoryQueue: MailQueue {
 
     public func trouble() async -> String? { currentTrouble }
 
+    public var isKnownToBeReady: Bool { currentTrouble == nil }
+
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async throws(MailQueueError) -> [ReleaseResult] {

@@ -1,10 +1,10 @@
 // From method and path to a handler.
+import DispatchSockets
 import HTTPTypes
 
 /// A table of routes, filled before the server starts.
 public struct Router: Sendable {
-    /// Runs where its caller runs, on the loop: looking for another executor at every call would cost more than the routing.
-    public typealias Handler = nonisolated(nonsending) @Sendable (Request) async -> Response
+    public typealias Handler = @Sendable (consuming Request) -> Answer<Response>
 
     private struct Route: Sendable {
         var template: String
@@ -54,21 +54,20 @@ public struct Router: Sendable {
     /// Answers the request; 404, 405, 501 and undecodable paths and queries as problems.
     ///
     /// HEAD goes to the GET handler unless it has one of its own. The body stays in the response: who writes it to a wire leaves it out.
-    nonisolated(nonsending) public func respond(to request: Request) async -> Response {
+    @Sendable public func respond(to request: consuming Request) -> Answer<Response> {
         switch tree.match(request.path) {
         case .route(let index, let values):
             let route = routes[index]
             let handler = route.handler(for: request.method) ?? (request.method == .head ? route.handler(for: .get) : nil)
-            guard let handler else { return refuse(request.method, route) }
-            if let fault = request.query.fault { return Problem(status: .badRequest, detail: fault).response }
-            var request = request
+            guard let handler else { return .now(refuse(request.method, route)) }
+            if let fault = request.query.fault { return .now(Problem(status: .badRequest, detail: fault).response) }
             request.route = route.template
             request.parameters = PathParameters(names: route.parameters, values: values)
-            return await handler(request)
+            return handler(request)
         case .fault(let reason):
-            return Problem(status: .badRequest, detail: "The path cannot be read: \(reason).").response
+            return .now(Problem(status: .badRequest, detail: "The path cannot be read: \(reason).").response)
         case .nothing:
-            return nothing(at: request)
+            return .now(nothing(at: request))
         }
     }
 

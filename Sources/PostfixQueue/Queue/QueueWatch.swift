@@ -168,7 +168,9 @@ final class QueueWatch: @unchecked Sendable {
 
     private func add(_ place: Place) -> QueueFileError? {
         // Files are made under another name and come by a rename; only directories are made where they belong.
-        let mask = Self.moves | (place.depth > 0 ? UInt32(IN_CREATE) : 0)
+        var mask = Self.moves | (place.depth > 0 ? UInt32(IN_CREATE) : 0)
+        // What cleanup(8) puts on hold it moves first and completes then, with a change of the mode.
+        if place.folder == .hold { mask |= UInt32(IN_ATTRIB) }
         let watch = inotify_add_watch(descriptor, place.path, mask)
         guard watch >= 0 else {
             let operation = errno == ENOSPC ? "watch \(place.path) (fs.inotify.max_user_watches)" : "watch \(place.path)"
@@ -223,7 +225,9 @@ final class QueueWatch: @unchecked Sendable {
             if mask & UInt32(IN_CREATE | IN_MOVED_TO) != 0, name.utf8.count == 1, place.depth > 0 { follow(name, in: place) }
             return
         }
-        guard mask & UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE) != 0, let id = QueueID(name), name.utf8.count > 1 else { return }
+        guard mask & UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB) != 0, let id = QueueID(name), name.utf8.count > 1
+        else { return }
+        if mask & UInt32(IN_ATTRIB) != 0 { return note(id, nil) }
         note(id, mask & UInt32(IN_MOVED_TO) != 0 ? .entered(place.folder) : .left(place.folder), isHalf: mask & UInt32(IN_MOVED_FROM) != 0)
     }
 

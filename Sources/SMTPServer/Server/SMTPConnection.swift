@@ -142,27 +142,41 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
         settle()
     }
 
+    /// What has to be waited for.
+    private enum Question {
+        case intake(SMTPStep)
+        case etrn(number: Int, Answer<SMTPReply>.Work)
+    }
+
     /// Answers questions until there are none. A loop, not a call back into `advance`: a thousand pipelined RCPTs must not nest.
-    private func answer(_ first: SMTPStep, _ number: Int) async {
-        var question: SMTPStep? = first
-        while let step = question {
-            await carryOut(step)
+    private func answer(_ first: Question, _ number: Int) async {
+        var next: Question? = first
+        while let question = next {
+            switch question {
+            case .intake(let step): await carryOut(step)
+            case .etrn(let asked, let work): session.etrnAnswered(await work(), number: asked)
+            }
             guard number == answering else { return }
-            question = nextQuestion()
-            if question != nil, !isClosed { setDeadline(for: session.waitsFor) }
+            next = nextQuestion()
+            if next != nil, !isClosed { setDeadline(for: session.waitsFor) }
         }
         isAsking = false
         settle()
     }
 
     /// Does the steps that need no waiting, and returns the first that does.
-    private func nextQuestion() -> SMTPStep? {
+    private func nextQuestion() -> Question? {
         while !isOutputBlocked || isClosed, let step = session.next() {
             switch step {
             case .reply(let reply, let verb): send(reply, to: verb)
             case .close: close()
             case .abandon where writer == nil: continue
-            case .abandon, .checkSender, .checkRecipient, .etrn, .begin, .append, .commit: return step
+            case .etrn(let argument, let number):
+                switch services.etrn?.answer(argument, from: connection.peer) ?? .now(SMTPSession.confused) {
+                case .now(let reply): session.etrnAnswered(reply, number: number)
+                case .later(let work): return .etrn(number: number, work)
+                }
+            case .abandon, .checkSender, .checkRecipient, .begin, .append, .commit: return .intake(step)
             }
         }
         return nil
@@ -189,9 +203,6 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
             session.answered(await intake.checkSender(sender, declaredSize: declaredSize, peer: connection.peer))
         case .checkRecipient(let recipient):
             session.answered(await verdict(on: recipient))
-        case .etrn(let argument, let number):
-            guard let etrn = services.etrn else { return session.etrnAnswered(SMTPSession.confused, number: number) }
-            session.etrnAnswered(await etrn.answer(argument, from: connection.peer), number: number)
         case .begin(let envelope): await begin(envelope)
         case .append(let chunk): await append(chunk)
         case .commit: await commit()
@@ -199,7 +210,7 @@ final class SMTPConnection: ConnectionHandler, @unchecked Sendable {
             let writer = self.writer
             self.writer = nil
             await writer?.abandon()
-        case .reply, .close: return
+        case .etrn, .reply, .close: return
         }
     }
 

@@ -58,6 +58,8 @@ final class SimulatedQueue: MailQueue, @unchecked Sendable {
     }
 
     func trouble() async -> String? { truth.isBroken ? "the queue does not answer" : nil }
+    /// It must be asked, so that every request of the stories takes its turn.
+    var isKnownToBeReady: Bool { false }
 
     func remove(_ id: QueueID) async throws(MailQueueError) {
         let result = try await work { truth -> MailQueueError? in

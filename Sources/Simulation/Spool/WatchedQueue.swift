@@ -31,6 +31,7 @@ final class WatchedQueue: MailQueue, @unchecked Sendable {
     func scan(_ receive: @Sendable ([QueuedMessage]) async -> Void) async throws(MailQueueError) { try await inner.scan(receive) }
     func describe(_ ids: [QueueID]) async throws(MailQueueError) -> [MessageDescription] { try await inner.describe(ids) }
     func trouble() async -> String? { await inner.trouble() }
+    var isKnownToBeReady: Bool { inner.isKnownToBeReady }
     func remove(_ id: QueueID) async throws(MailQueueError) { try await inner.remove(id) }
 
     func release(

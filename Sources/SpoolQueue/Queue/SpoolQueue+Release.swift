@@ -11,6 +11,10 @@ extension SpoolQueue {
 
     public func trouble() async -> String? { isServing ? nil : "the queue is not running" }
 
+    public nonisolated var isKnownToBeReady: Bool {
+        executor.isIsolatingCurrentContext() == true && assumeIsolated { $0.isServing }
+    }
+
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
     ) async throws(MailQueueError) -> [ReleaseResult] {

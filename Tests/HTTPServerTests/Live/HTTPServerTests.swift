@@ -32,7 +32,7 @@ import Testing
             return try paths.map { _ in try client.receive().body }
         }
 
-        #expect(bodies == ["hello", "yielded", "hello", "true true", "yielded", "hello"])
+        #expect(bodies == ["hello", "yielded", "hello", "true true true", "yielded", "hello"])
         await live.end()
     }
 

@@ -34,31 +34,38 @@ struct LiveServer: Sendable {
         self.loop = loop
         let (gate, entered, left, handled) = (gate, entered, left, handled)
         var router = Router()
-        router.on(.get, "/hello") { _ in Response(contentType: "text/plain", body: .text("hello")) }
-        router.on(.post, "/echo") { request in Response(contentType: "text/plain", body: .bytes(request.body)) }
-        router.on(.get, "/fields") { request in Response(body: .text(request.field(.accept) ?? "none")) }
+        router.on(.get, "/hello") { _ in .now(Response(contentType: "text/plain", body: .text("hello"))) }
+        router.on(.post, "/echo") { request in .now(Response(contentType: "text/plain", body: .bytes(request.body))) }
+        router.on(.get, "/fields") { request in .now(Response(body: .text(request.field(.accept) ?? "none"))) }
         router.on(.get, "/yield") { _ in
-            await Task.yield()
-            return Response(body: .text("yielded"))
+            .later {
+                await Task.yield()
+                return Response(body: .text("yielded"))
+            }
         }
         router.on(.get, "/gate") { _ in
-            entered.open()
-            await gate.pass()
-            left.open()
-            return Response(body: .text("passed"))
+            .later {
+                entered.open()
+                await gate.pass()
+                left.open()
+                return Response(body: .text("passed"))
+            }
         }
-        router.on(.get, "/large") { _ in Response(body: .bytes([UInt8](repeating: 0x78, count: Self.largeBody))) }
+        router.on(.get, "/large") { _ in .now(Response(body: .bytes([UInt8](repeating: 0x78, count: Self.largeBody)))) }
         router.on(.get, "/executor") { _ in
-            let before = loop.isCurrent
-            await Task.yield()
-            return Response(body: .text("\(before) \(loop.isCurrent)"))
+            let first = loop.isCurrent
+            return .later {
+                let before = loop.isCurrent
+                await Task.yield()
+                return Response(body: .text("\(first) \(before) \(loop.isCurrent)"))
+            }
         }
         let table = router
         let server = HTTPServer(loop: loop, limits: limits) { host, _ in
             host == "a" || host == ""
         } respond: { request in
             handled.add()
-            return await table.respond(to: request)
+            return table.respond(to: request)
         }
         self.server = server
         address = try await loop.run { try server.listen(at: .ipv4(0x7f00_0001, port: 0)).address }

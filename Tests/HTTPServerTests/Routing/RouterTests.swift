@@ -1,4 +1,5 @@
 // Routes, in memory.
+import DispatchSockets
 import HTTPTypes
 import Testing
 
@@ -8,7 +9,7 @@ import Testing
     /// Answers with the route and its parameters.
     private static let echo: Router.Handler = { request in
         let names = ["domain", "id"].compactMap { name in request.parameters[name].map { "\(name)=\($0)" } }
-        return Response(contentType: "text/plain", body: .text(([request.route ?? "-"] + names).joined(separator: " ")))
+        return .now(Response(contentType: "text/plain", body: .text(([request.route ?? "-"] + names).joined(separator: " "))))
     }
 
     private let router: Router = {
@@ -26,7 +27,7 @@ import Testing
     }()
 
     private func answer(_ method: HTTPRequest.Method, _ path: String) async -> (status: Int, text: String, allow: String?) {
-        let response = await router.respond(to: Request(method: method, path: path))
+        let response = await router.respond(to: Request(method: method, path: path)).value()
         guard case .bytes(let bytes) = response.body else { return (0, "", nil) }
         return (response.status.code, String(decoding: bytes, as: UTF8.self), response.fields[.allow])
     }
@@ -102,7 +103,7 @@ import Testing
 
     @Test(arguments: ["a=%", "a=%4", "%zz=1", "a=%ff", (0...100).map { "a=\($0)" }.joined(separator: "&")])
     func aQueryThatCannotBeReadIsRefused(_ query: String) async {
-        let response = await router.respond(to: Request(method: .get, path: "/domains", query: query))
+        let response = await router.respond(to: Request(method: .get, path: "/domains", query: query)).value()
 
         #expect(response.status == .badRequest)
     }
