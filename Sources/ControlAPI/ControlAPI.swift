@@ -31,7 +31,7 @@ public struct ControlAPI: Sendable {
     let facts: Facts
     /// What keeps the service from doing its work, a line each; nothing when it is ready.
     let impediments: @Sendable () async -> [String]
-    let statusSnapshot = StatusSnapshot()
+    let lastStatus = LastStatus()
 
     public init(
         service: any FlushService, relayDomains: any RelayDomainService, bounces: (any BounceReports)?, access: AccessControl, facts: Facts,

@@ -17,20 +17,19 @@ extension ControlAPI {
     }
 
     private func response(showing status: FlushStatus, to request: Request) -> Response {
-        let (response, tag) = statusSnapshot.response(for: status) { status in
+        let snapshot = lastStatus.snapshot(of: status) {
             var writer = JSONWriter(capacity: 1_024)
             status.write(to: &writer, version: facts.version, engine: facts.engine)
             writer.endLine()
             return writer.bytes
         }
-        guard !request.hasCurrent(tag: tag) else { return Response(status: .notModified, fields: [.eTag: "\"\(tag)\""]) }
-        return response
+        return request.hasCurrent(tag: snapshot.tag) ? snapshot.notModified : snapshot.response
     }
 
     /// `GET /policy`
-    @Sendable func policy(_ request: Request, _ principal: Principal) async throws -> Response {
+    @Sendable func policy(_ request: Request, _ principal: Principal) throws -> Answer<Response> {
         try QueryReader(request).finish()
-        return .json { facts.policy.write(to: &$0) }
+        return .now(.json { facts.policy.write(to: &$0) })
     }
 
     /// `GET /readyz`
@@ -45,17 +44,18 @@ extension ControlAPI {
     }
 }
 
-/// The last answer to `GET /status`, given again while nothing has changed.
+/// A status as it is answered.
 final class StatusSnapshot: Sendable {
-    private let last = Mutex<(status: FlushStatus, response: Response, tag: String)?>(nil)
+    let status: FlushStatus
+    let tag: String
+    let response: Response
+    let notModified: Response
 
-    func response(for status: FlushStatus, write: (FlushStatus) -> [UInt8]) -> (Response, tag: String) {
-        if let known = last.withLock({ $0 }), known.status == status { return (known.response, known.tag) }
-        let bytes = write(status)
-        let tag = Self.digest(bytes)
-        let response = Response(fields: [.contentType: "application/json", .eTag: "\"\(tag)\""], body: .bytes(bytes))
-        last.withLock { $0 = (status, response, tag) }
-        return (response, tag)
+    init(_ status: FlushStatus, _ bytes: [UInt8]) {
+        self.status = status
+        tag = Self.digest(bytes)
+        response = Response(fields: [.contentType: "application/json", .eTag: "\"\(tag)\""], body: .bytes(bytes)).prepared
+        notModified = Response(status: .notModified, fields: [.eTag: "\"\(tag)\""]).prepared
     }
 
     /// FNV-1a, 64 bits: tells snapshots apart; nobody gains by forging one.
@@ -63,5 +63,17 @@ final class StatusSnapshot: Sendable {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         return String(hash, radix: 16)
+    }
+}
+
+/// The last answer to `GET /status`, given again while nothing has changed.
+final class LastStatus: Sendable {
+    private let last = Mutex<StatusSnapshot?>(nil)
+
+    func snapshot(of status: FlushStatus, write: () -> [UInt8]) -> StatusSnapshot {
+        if let known = last.withLock({ $0 }), known.status == status { return known }
+        let snapshot = StatusSnapshot(status, write())
+        last.withLock { $0 = snapshot }
+        return snapshot
     }
 }

@@ -17,12 +17,14 @@ public enum ResponseBody: Sendable {
 
 /// An answer. Content-Length, Connection, Transfer-Encoding and Date are the server's and ignored in `fields`.
 ///
-/// Making one costs a few allocations; a handler that always says the same may keep it and return it again.
+/// Making one costs a few allocations; a handler that always says the same may keep it, `prepared`, and return it again.
 public struct Response: Sendable {
-    public var status: HTTPResponse.Status
-    public var fields: HTTPFields
+    public var status: HTTPResponse.Status { didSet { head = nil } }
+    public var fields: HTTPFields { didSet { head = nil } }
     /// Not sent in answer to HEAD (its length is), nor with 204 and 304.
-    public var body: ResponseBody
+    public var body: ResponseBody { didSet { head = nil } }
+    /// What `ResponseWriter` would make of the above, up to what each answer has of its own.
+    private(set) var head: [UInt8]?
 
     public init(status: HTTPResponse.Status = .ok, fields: HTTPFields = HTTPFields(), body: ResponseBody = .empty) {
         self.status = status
@@ -32,5 +34,12 @@ public struct Response: Sendable {
 
     public init(status: HTTPResponse.Status = .ok, contentType: String, body: ResponseBody) {
         self.init(status: status, fields: [.contentType: contentType], body: body)
+    }
+
+    /// The same, which costs little to send again.
+    public var prepared: Response {
+        var response = self
+        response.head = ResponseWriter.head(of: self)
+        return response
     }
 }
