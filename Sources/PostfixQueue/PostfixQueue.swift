@@ -193,7 +193,7 @@ public actor PostfixQueue: MailQueue {
     }
 
     public nonisolated var isKnownToBeReady: Bool {
-        loop.isCurrent && assumeIsolated { $0.phase == .running && $0.managerProblem == nil && $0.isManagerCheckFresh }
+        atHand(on: loop) { $0.phase == .running && $0.managerProblem == nil && $0.isManagerCheckFresh } ?? false
     }
 
     private var isManagerCheckFresh: Bool {

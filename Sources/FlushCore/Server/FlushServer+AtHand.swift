@@ -2,15 +2,11 @@
 
 extension FlushServer {
     public nonisolated func flushAtHand(_ request: FlushRequest) throws(FlushError) -> Flush? {
-        guard executor.isIsolatingCurrentContext() == true else { return nil }
-        let result = assumeIsolated { server in
+        let result = atHand(on: executor) { server in
             Result { () throws(FlushError) in try server.flushUnlessWaiting(request) }
         }
-        return try result.get()
+        return try result?.get()
     }
 
-    public nonisolated func statusAtHand() -> FlushStatus? {
-        guard executor.isIsolatingCurrentContext() == true else { return nil }
-        return assumeIsolated { $0.status() }
-    }
+    public nonisolated func statusAtHand() -> FlushStatus? { atHand(on: executor) { $0.status() } }
 }

@@ -11,9 +11,7 @@ extension SpoolQueue {
 
     public func trouble() async -> String? { isServing ? nil : "the queue is not running" }
 
-    public nonisolated var isKnownToBeReady: Bool {
-        executor.isIsolatingCurrentContext() == true && assumeIsolated { $0.isServing }
-    }
+    public nonisolated var isKnownToBeReady: Bool { atHand(on: executor) { $0.isServing } ?? false }
 
     public func release(
         _ ids: [QueueID], by flush: FlushID?, for selector: FlushSelector, unthrottle: Bool
