@@ -13,6 +13,7 @@ struct APIFixture {
     let core: FlushServer
     let router: Router
     let time = ManualTime()
+    private let loop: EventLoop
 
     init(messages: [QueuedMessage] = [], fastFlushDomains: String = "store:", slowFlush: FlushPolicy.SlowFlush = .permit, trusted: Bool = true)
         async throws
@@ -21,10 +22,11 @@ struct APIFixture {
         let lists = [fastFlushDomains, "store:"].map { text in
             DomainList(parsing: text, mode: .parentDomains) { (path) throws(DomainList.UnreadableFile) in throw .init(reason: "no files here") }
         }
+        loop = try EventLoop(label: "test")
         core = FlushServer(
             policy: FlushPolicy(fastFlushDomains: lists[0], relayDomains: lists[1], slowFlush: slowFlush), queue: queue,
             logs: InMemoryFlushLogStore(), history: InMemoryFlushHistoryStore(), relayDomains: InMemoryRelayDomainStore(), time: time,
-            executor: try EventLoop(label: "test"))
+            executor: loop)
         try await core.start()
         // Else a test's first `reconcile` might be only a wish, to be fulfilled after the scan that runs.
         while await !core.status().isIndexComplete { await Task.yield() }
@@ -44,7 +46,7 @@ struct APIFixture {
         if !body.isEmpty, all[.contentType] == nil { all[.contentType] = "application/json" }
         let request = Request(
             method: method, path: path, fields: all, body: Array(body.utf8), peer: Peer(address: .ipv4(0x7F00_0001, port: 4711)))
-        return Answer(await router.respond(to: request).value())
+        return Answer(await loop.run { [router] in router.respond(to: request) }.value())
     }
 
     func provision(_ domain: String, _ body: String = #"{"next_hop":"[192.0.2.1]:25"}"#) async -> Answer {

@@ -27,6 +27,7 @@ struct GatewayFixture {
     let core: FlushServer
     let time = ManualTime()
     let gateway: ETRNGateway
+    private let loop: EventLoop
 
     init(
         _ messages: [QueuedMessage] = [], fast: String = "branch.example, ship.example", slow: FlushPolicy.SlowFlush = .permit,
@@ -37,10 +38,11 @@ struct GatewayFixture {
         let lists = [fast, "store:"].map { text in
             DomainList(parsing: text, mode: .parentDomains) { (path) throws(DomainList.UnreadableFile) in throw .init(reason: "no \(path)") }
         }
+        loop = try EventLoop(label: "gateway-test")
         let core = FlushServer(
             policy: FlushPolicy(fastFlushDomains: lists[0], relayDomains: lists[1], slowFlush: slow), queue: queue,
             logs: InMemoryFlushLogStore(), history: InMemoryFlushHistoryStore(), relayDomains: InMemoryRelayDomainStore(), time: time,
-            executor: try EventLoop(label: "gateway-test"))
+            executor: loop)
         self.core = core
         var parameters = ETRNGateway.Parameters()
         set(&parameters)
@@ -49,7 +51,10 @@ struct GatewayFixture {
         if scanFailure == nil { try await until("the first scan has ended") { await core.status().isIndexComplete } }
     }
 
-    func ask(_ argument: String, from peer: Peer = .here) async -> String { await gateway.answer(argument, from: peer).value().text }
+    /// Asks on the loop, where the core has most at hand.
+    func ask(_ argument: String, from peer: Peer = .here) async -> String {
+        await loop.run { [gateway] in gateway.answer(argument, from: peer) }.value().text
+    }
 }
 
 /// Waits, ten seconds at most, until `condition` holds.

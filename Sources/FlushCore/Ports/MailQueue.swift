@@ -38,7 +38,7 @@ public protocol MailQueue: Sendable {
     /// Why nothing can be released at this moment, in words for the asker; nil when all is well. Bounded: it is asked before every flush.
     func trouble() async -> String?
 
-    /// True when `trouble` would say nil without a wait; false when it must be asked. Only on the queue's own executor can it be true.
+    /// True when `trouble` would say nil without a wait; false when it must be asked. An actor knows that on its own executor only.
     var isKnownToBeReady: Bool { get }
 
     /// Removes a message from the queue without delivering it. Durable when it returns; nobody gets a report.

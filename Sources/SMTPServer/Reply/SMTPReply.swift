@@ -41,32 +41,29 @@ public struct SMTPReply: Error, Sendable, Equatable {
 
     /// The reply as it goes over the wire, every line ended with CRLF.
     public var rendered: [UInt8] {
-        let texts = lines.isEmpty ? [""] : lines.prefix(Self.maximumLines)
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(texts.reduce(0) { $0 + $1.utf8.count + Self.roomBesideText })
-        for (index, text) in texts.enumerated() {
-            let start = bytes.count
-            let isLast = index == texts.count - 1
-            for digit in [code / 100, code / 10 % 10, code % 10] { bytes.append(UInt8(ascii: "0") + UInt8(digit)) }
-            if !isLast || enhanced != nil || !text.isEmpty {
-                bytes.append(UInt8(ascii: isLast ? " " : "-"))
-            }
-            if let enhanced {
-                Self.append(enhanced, to: &bytes)
-                if !text.isEmpty { bytes.append(UInt8(ascii: " ")) }
-            }
-            Self.append(text, to: &bytes)
-            let excess = bytes.count - start - (Self.maximumLine - 2)
-            if excess > 0 { bytes.removeLast(excess) }
-            bytes.append(UInt8(ascii: "\r"))
-            bytes.append(UInt8(ascii: "\n"))
-        }
+        let count = min(lines.count, Self.maximumLines)
+        bytes.reserveCapacity(max(count, 1) * ((lines.first?.utf8.count ?? 0) + Self.roomBesideText))
+        for text in lines.prefix(max(count - 1, 0)) { append(text, separator: UInt8(ascii: "-"), to: &bytes) }
+        append(count > 0 ? lines[count - 1] : "", separator: UInt8(ascii: " "), to: &bytes)
         return bytes
     }
 
-    private static func append(_ text: String, to bytes: inout [UInt8]) {
+    private func append(_ text: String, separator: UInt8, to bytes: inout [UInt8]) {
         let start = bytes.count
-        bytes.append(contentsOf: text.utf8.prefix(maximumLine))
+        bytes.append(UInt8(ascii: "0") + UInt8(code / 100))
+        bytes.append(UInt8(ascii: "0") + UInt8(code / 10 % 10))
+        bytes.append(UInt8(ascii: "0") + UInt8(code % 10))
+        if separator == UInt8(ascii: "-") || enhanced != nil || !text.isEmpty { bytes.append(separator) }
+        if let enhanced {
+            bytes.append(contentsOf: enhanced.utf8)
+            if !text.isEmpty { bytes.append(UInt8(ascii: " ")) }
+        }
+        bytes.append(contentsOf: text.utf8)
+        let excess = bytes.count - start - (Self.maximumLine - 2)
+        if excess > 0 { bytes.removeLast(excess) }
         for index in start..<bytes.count where !(0x20...0x7e).contains(bytes[index]) { bytes[index] = UInt8(ascii: "?") }
+        bytes.append(UInt8(ascii: "\r"))
+        bytes.append(UInt8(ascii: "\n"))
     }
 }

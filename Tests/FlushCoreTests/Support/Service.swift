@@ -8,7 +8,14 @@ import Testing
 
 /// A serial executor, as the event loop is one.
 final class QueueExecutor: SerialExecutor {
+    private static let key = DispatchSpecificKey<ObjectIdentifier>()
     private let queue = DispatchQueue(label: "flush-server-test")
+
+    init() { queue.setSpecific(key: Self.key, value: ObjectIdentifier(self)) }
+
+    func isIsolatingCurrentContext() -> Bool? { DispatchQueue.getSpecific(key: Self.key) == ObjectIdentifier(self) }
+
+    func sync<Value>(_ body: () throws -> Value) rethrows -> Value { try queue.sync(execute: body) }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
@@ -28,6 +35,7 @@ struct Service: Sendable {
     let time: ManualTime
     let failures = Recorder<BackgroundFailure>()
     let server: FlushServer
+    let executor = QueueExecutor()
 
     init(
         _ messages: [QueuedMessage] = [], fast: String = "branch.example, ship.example", mode: DomainList.Mode = .parentDomains,
@@ -48,7 +56,7 @@ struct Service: Sendable {
         let failures = failures
         server = FlushServer(
             policy: FlushPolicy(fastFlushDomains: list(fast), relayDomains: list("store:"), slowFlush: slow), parameters: parameters,
-            queue: queue, logs: logs, history: history, relayDomains: self.relayDomains, time: time, executor: QueueExecutor(),
+            queue: queue, logs: logs, history: history, relayDomains: self.relayDomains, time: time, executor: executor,
             report: { failures.append($0) })
         time.settles { [weak server, unowned time] in
             // The loops of its own have gone to sleep again, and what else was woken has had some turns of the server.
@@ -72,6 +80,9 @@ struct Service: Sendable {
     func flush(_ domain: DomainName = Service.branch, subdomains: Bool = false, mayFlushAll: Bool = true) async throws -> Flush {
         try await server.flush(Self.request(.domain(domain, subdomains: subdomains), mayFlushAll: mayFlushAll))
     }
+
+    /// Asks on the executor, as a front end does.
+    func flushAtHand(_ request: FlushRequest) throws -> Flush? { try executor.sync { try server.flushAtHand(request) } }
 
     static func request(_ selector: FlushSelector, mayFlushAll: Bool = true) -> FlushRequest {
         FlushRequest(selector, via: .http, requestedBy: "test", mayFlushAll: mayFlushAll)
