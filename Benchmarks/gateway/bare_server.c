@@ -1,5 +1,6 @@
 /* Answers every line with the same SMTP reply and knows nothing: what a round trip costs on this machine before anybody has done
  * anything for it. Prints its port, and ends with its standard input. Benchmarks/gateway/run is its only caller. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>

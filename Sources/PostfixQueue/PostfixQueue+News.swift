@@ -19,6 +19,12 @@ extension PostfixQueue {
         /// Where in the mail log the attempt's outcomes begin.
         var logNumber: Int
 
+        /// The last that happened was that it left a folder.
+        var hasLeft: Bool {
+            guard !isUnsure, case .left = last else { return false }
+            return true
+        }
+
         /// The look has found what no move has told yet: there will be news of it.
         func isBehind(_ folder: QueueFolder) -> Bool {
             guard !isUnsure, case .entered(let last) = last else { return false }
@@ -46,6 +52,7 @@ extension PostfixQueue {
                 watch.mark(Array(releases.keys))
             }
             told(upTo: batch.number)
+            if (Limits.busyNews..<Limits.newsPerTurn).contains(batch.changes.count) { await time.sleep(for: Limits.settlingWhenBusy) }
         }
     }
 
@@ -54,8 +61,13 @@ extension PostfixQueue {
         for expectation in expected where isOnItsWay(expectation) { await tellOnItsWay(expectation.id) }
         guard !unknown.isEmpty else { return }
         let looks = await pool.run { [directory, log] in
-            let looks = unknown.map { directory.look(for: $0.id, withReasons: $0.hasEnded || $0.isUnsure) }
-            // After the looks: what made a message leave was logged before it left.
+            log?.refresh()
+            let looks = unknown.map { expectation -> QueueDirectory.Look in
+                // A folder with ten thousand files is slow to say that it has no such one: what is logged as removed is not looked for.
+                if expectation.hasLeft, log?.account(of: expectation.id, after: expectation.logNumber).isRemoved == true { return .gone }
+                return directory.look(for: expectation.id, withReasons: expectation.hasEnded || expectation.isUnsure)
+            }
+            // Again, after the looks: what made a message leave was logged before it left.
             log?.refresh()
             return zip(unknown, looks).map { ($1, log?.account(of: $0.id, after: $0.logNumber) ?? MailLog.Account()) }
         }

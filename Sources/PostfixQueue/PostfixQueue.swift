@@ -22,6 +22,9 @@ public actor PostfixQueue: MailQueue {
         static let settling: Duration = .milliseconds(10)
         /// While messages are released, news wait for so long: following them costs as much time as moving them.
         static let releaseGoesFirst: Duration = .milliseconds(250)
+        /// So many news at once, and more are waited for before the next are taken: each taking has costs of its own, which deliveries pay.
+        static let busyNews = 10
+        static let settlingWhenBusy: Duration = .milliseconds(50)
         /// Messages whose news are taken at once; then others have their turn on the loop.
         static let newsPerTurn = 1_000
         /// Messages looked at in one piece of disk work.

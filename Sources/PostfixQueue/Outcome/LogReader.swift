@@ -69,8 +69,8 @@ struct LogReader: ~Copyable {
             var bytes = bytes
             while let end = bytes.firstIndex(of: UInt8(ascii: "\n")) {
                 if !isSkipping, rest.count + (end - bytes.startIndex) <= LogReader.maximumLine {
-                    rest += bytes[..<end]
-                    take(String(decoding: rest, as: UTF8.self))
+                    if !rest.isEmpty { rest += bytes[..<end] }
+                    take(String(decoding: rest.isEmpty ? bytes[..<end] : rest[...], as: UTF8.self))
                 }
                 rest.removeAll(keepingCapacity: true)
                 isSkipping = false

@@ -1,6 +1,7 @@
 // A line of Postfix's log that tells what became of a recipient.
 
 import FlushCore
+import Glibc
 
 /// `… postfix/smtp[123]: QUEUEID: to=<user@domain>, relay=…, dsn=…, status=sent (250 ok)`, and `… postfix/qmgr[123]: QUEUEID: removed`
 struct MailLogLine: Equatable, Sendable {
@@ -18,43 +19,55 @@ struct MailLogLine: Equatable, Sendable {
     var text = ""
 
     /// Nil for every other line.
-    init?(_ line: some StringProtocol) {
+    init?(_ line: String) {
+        var line = line
+        guard let read = line.withUTF8({ MailLogLine(UnsafeRawBufferPointer($0)) }) else { return nil }
+        self = read
+    }
+
+    /// By bytes: a busy Postfix writes thousands of lines a second.
+    private init?(_ line: UnsafeRawBufferPointer) {
         // The program's name and process end with this; what a client or a server says comes later.
-        guard let start = line.firstRange(of: "]: ")?.upperBound else { return nil }
-        let rest = line[start...]
-        guard let colon = rest.firstIndex(of: ":"), let id = QueueID(rest[..<colon]) else { return nil }
-        let fields = rest[rest.index(after: colon)...]
-        if fields == " removed" {
-            self.id = id
+        guard let start = line.firstRange(of: "]: ", from: 0)?.upperBound, let colon = line.firstRange(of: ":", from: start)?.lowerBound,
+            let id = QueueID(line.text(start..<colon))
+        else { return nil }
+        self.id = id
+        let fields = colon + 1
+        if line.has(" removed", at: fields), line.count == fields + 8 {
             status = .removed
             return
         }
-        guard fields.hasPrefix(" to=<"), let end = fields.firstRange(of: ">, ") else { return nil }
-        let recipient = fields[fields.index(fields.startIndex, offsetBy: 5)..<end.lowerBound]
-        guard let mark = fields[end.upperBound...].firstRange(of: ", status=") else { return nil }
-        let outcome = fields[mark.upperBound...]
-        switch outcome.prefix(while: { $0 != " " }) {
+        guard line.has(" to=<", at: fields), let end = line.firstRange(of: ">, ", from: fields),
+            let outcome = line.firstRange(of: ", status=", from: end.upperBound)?.upperBound
+        else { return nil }
+        let word = outcome..<(line.firstRange(of: " ", from: outcome)?.lowerBound ?? line.count)
+        switch line.text(word) {
         case "sent": status = .sent
         case "bounced", "expired", "undeliverable": status = .bounced
         case "deferred", "SOFTBOUNCE": status = .deferred
         default: return nil
         }
-        self.id = id
-        self.recipient = String(recipient)
-        guard status != .sent else { return }
-        let words = outcome.drop { $0 != "(" }.dropFirst()
-        text = DeferLog.oneLine(String(words.hasSuffix(")") ? words.dropLast() : words))
+        recipient = line.text(fields + 5..<end.lowerBound)
+        guard status != .sent, let words = line.firstRange(of: "(", from: outcome)?.upperBound else { return }
+        text = DeferLog.oneLine(line.text(words..<(line.last == UInt8(ascii: ")") ? max(words, line.count - 1) : line.count)))
     }
 }
 
-extension StringProtocol {
-    /// The first place of an ASCII text, found by bytes.
-    fileprivate func firstRange(of text: StaticString) -> Range<Index>? {
-        let pattern = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-        var start = utf8.startIndex
-        while start < utf8.endIndex {
-            if utf8[start...].starts(with: pattern) { return start..<utf8.index(start, offsetBy: pattern.count) }
-            start = utf8.index(after: start)
+extension UnsafeRawBufferPointer {
+    fileprivate func text(_ range: Range<Int>) -> String { String(decoding: self[range], as: UTF8.self) }
+
+    fileprivate func has(_ text: StaticString, at position: Int) -> Bool {
+        self[position...].starts(with: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// The first place of a text at or behind `position`.
+    fileprivate func firstRange(of text: StaticString, from position: Int) -> Range<Int>? {
+        guard let base = baseAddress else { return nil }
+        var position = position
+        while position < count, let found = memchr(base + position, CInt(text.utf8Start.pointee), count - position) {
+            position = UnsafeRawPointer(found) - base
+            if has(text, at: position) { return position..<position + text.utf8CodeUnitCount }
+            position += 1
         }
         return nil
     }

@@ -127,9 +127,9 @@ final class QueueWatch: @unchecked Sendable {
             while Self.waits(for: descriptor, until: end) {
                 // Gone, or about to go: that ends the waiting.
                 guard let self else { continue }
-                self.queue.sync { self.read() }
+                let got = self.queue.sync { self.read() }
                 // Each move of a burst would wake a thread; the kernel keeps thousands.
-                usleep(Self.gathering)
+                usleep(got < Self.busyBytes ? Self.gathering : Self.gatheringWhenBusy)
             }
             close(descriptor)
             close(end)
@@ -161,8 +161,11 @@ final class QueueWatch: @unchecked Sendable {
         }
     }
 
-    /// Microseconds between two reads of the kernel's events.
+    /// Microseconds between two reads of the kernel's events. In the longer one a release makes a thousand.
     private static let gathering: UInt32 = 3_000
+    private static let gatheringWhenBusy: UInt32 = 15_000
+    /// A read of so many bytes, some dozen events, is busy.
+    private static let busyBytes = 512
 
     private static let moves = UInt32(IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
 
@@ -180,14 +183,19 @@ final class QueueWatch: @unchecked Sendable {
         return nil
     }
 
-    private func read() {
+    /// Returns how many bytes of events there were.
+    @discardableResult
+    private func read() -> Int {
+        var total = 0
         while ending >= 0 {
             let got = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
             if got < 0, errno == EINTR { continue }
             guard got > 0 else { break }
             takeEvents(got)
+            total += got
         }
         if kept.withLock({ !$0.isEmpty }) { notify() }
+        return total
     }
 
     private static let headerSize = 16

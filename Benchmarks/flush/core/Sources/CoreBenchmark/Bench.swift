@@ -61,6 +61,7 @@ final class WillingQueue: MailQueue {
     func scan(_ receive: @Sendable ([QueuedMessage]) async -> Void) async throws(MailQueueError) { throw .unavailable("there is nothing to scan") }
     func describe(_ ids: [QueueID]) async throws(MailQueueError) -> [MessageDescription] { [] }
     func trouble() async -> String? { nil }
+    var isKnownToBeReady: Bool { true }
     func remove(_ id: QueueID) async throws(MailQueueError) { throw .unsupported("nothing is removed here") }
 }
 
