@@ -60,11 +60,15 @@ public final class ETRNGateway: ETRNHandler {
         }
         guard let targets = targets(of: node) else { return .now(replies.refused("there is no such queue")) }
 
-        var asking = Asking(targets: targets[...], asker: Self.asker(peer))
-        if askAtHand(&asking, now) { return .now(replies.reply(to: asking.outcome)) }
         guard begin() else { return .now(replies.refused("too many requests are under way, try again later")) }
+
+        var asking = Asking(targets: targets[...], asker: Self.asker(peer))
+        if askAtHand(&asking, now) {
+            end()
+            return .now(replies.reply(to: asking.outcome))
+        }
         return .later { [asking] in
-            defer { self.state.withLock { $0.underWay -= 1 } }
+            defer { self.end() }
             return replies.reply(to: await self.ask(asking))
         }
     }
@@ -83,6 +87,8 @@ public final class ETRNGateway: ETRNHandler {
             return true
         }
     }
+
+    private func end() { state.withLock { $0.underWay -= 1 } }
 
     // MARK: Asking
 
@@ -139,8 +145,9 @@ public final class ETRNGateway: ETRNHandler {
     private func ask(_ begun: Asking) async -> ETRNOutcome {
         var asking = begun
         if !asking.knowsCompleteness {
+            let now = time.now
             do throws(FlushError) {
-                asking.note(isIndexComplete: noted(try await service.status(), time.now))
+                asking.note(isIndexComplete: noted(try await service.status(), now))
             } catch {
                 asking.outcome.failures.append(error)
                 return asking.outcome

@@ -26,6 +26,8 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     private var phase = Phase.idle
     private var framing = ResponseWriter.Framing()
     private var isParsing = false
+    /// While parsing: bytes stand behind the request.
+    private var moreFollows = false
     private var isPaused = false
     private var reachedEnd = false
     /// Where the server keeps it.
@@ -119,6 +121,7 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
             case .more: return nil
             case .continueExpected(let head): meetExpectation(head)
             case .request(let head, let body):
+                moreFollows = position < bytes.count
                 if let work = answer(head, body) { return work }
             case .refused(let refusal): refuse(refusal)
             }
@@ -183,7 +186,7 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     private func finish(_ response: Response) {
         // The client may be gone.
         guard phase == .handling, connection != nil else { return }
-        let isLast = reachedEnd && !isParsing && pending.isEmpty
+        let isLast = reachedEnd && (isParsing ? !moreFollows : pending.isEmpty)
         framing.keepsAlive = framing.keepsAlive && !server.isStopping && !isLast
         let hasRoom = send(response)
         guard framing.keepsAlive else { return close() }

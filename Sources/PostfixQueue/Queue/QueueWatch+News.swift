@@ -28,8 +28,9 @@ extension QueueWatch {
 
     /// Steps kept of one message; more, and only the look counts.
     static let maximumSteps = 24
-    /// The kernel tells both halves of a rename one after the other; between them we may read.
-    static let halfPatience: Duration = .milliseconds(5)
+    /// The kernel tells both halves of a rename one after the other; between them we may read, and the next read is a busy gathering away.
+    /// Much longer than that: only what goes out of the queue waits in vain.
+    static let halfPatience: Duration = .microseconds(6 * gatheringWhenBusy)
 
     /// The news of all messages, the oldest first.
     struct Kept {

@@ -163,7 +163,7 @@ final class QueueWatch: @unchecked Sendable {
 
     /// Microseconds between two reads of the kernel's events. In the longer one a release makes a thousand.
     private static let gathering: UInt32 = 3_000
-    private static let gatheringWhenBusy: UInt32 = 15_000
+    static let gatheringWhenBusy: UInt32 = 15_000
     /// A read of so many bytes, some dozen events, is busy.
     private static let busyBytes = 512
 

@@ -43,7 +43,7 @@ public struct SMTPReply: Error, Sendable, Equatable {
     public var rendered: [UInt8] {
         var bytes: [UInt8] = []
         let count = min(lines.count, Self.maximumLines)
-        bytes.reserveCapacity(max(count, 1) * ((lines.first?.utf8.count ?? 0) + Self.roomBesideText))
+        bytes.reserveCapacity(max(count, 1) * (min(lines.first?.utf8.count ?? 0, Self.maximumLine) + Self.roomBesideText))
         for text in lines.prefix(max(count - 1, 0)) { append(text, separator: UInt8(ascii: "-"), to: &bytes) }
         append(count > 0 ? lines[count - 1] : "", separator: UInt8(ascii: " "), to: &bytes)
         return bytes
