@@ -25,9 +25,6 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     private var pendingOffset = 0
     private var phase = Phase.idle
     private var framing = ResponseWriter.Framing()
-    private var isParsing = false
-    /// While parsing: bytes stand behind the request.
-    private var moreFollows = false
     private var isPaused = false
     private var reachedEnd = false
     /// Where the server keeps it.
@@ -114,15 +111,12 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
 
     /// Parses and answers until the bytes are used up, or there is an answer to wait for before the next request is looked for.
     private func parse(_ bytes: UnsafeRawBufferPointer, from position: inout Int) -> Work? {
-        isParsing = true
-        defer { isParsing = false }
         while !isBlocked {
             switch parser.advance(over: bytes, from: &position, limits: server.limits) {
             case .more: return nil
             case .continueExpected(let head): meetExpectation(head)
             case .request(let head, let body):
-                moreFollows = position < bytes.count
-                if let work = answer(head, body) { return work }
+                if let work = answer(head, body, moreFollows: position < bytes.count) { return work }
             case .refused(let refusal): refuse(refusal)
             }
         }
@@ -145,18 +139,18 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     /// Answers the request, or returns what has to be waited for.
-    private func answer(_ head: consuming RequestHead, _ body: consuming [UInt8]) -> Work? {
+    private func answer(_ head: consuming RequestHead, _ body: consuming [UInt8], moreFollows: Bool) -> Work? {
         guard let connection else { return nil }
         framing = ResponseWriter.Framing(
             isHead: head.method == .head, isVersion11: head.isVersion11, keepsAlive: head.keepsAlive)
         phase = .handling
         guard isAllowed(head, connection) else {
-            finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response)
+            finish(Problem(status: Self.misdirected.status, detail: Self.misdirected.detail).response, moreFollows: moreFollows)
             return nil
         }
         switch server.respond(Request(head, body: body, peer: connection.peer)) {
         case .now(let response):
-            finish(response)
+            finish(response, moreFollows: moreFollows)
             return nil
         case .later(let work): return work
         }
@@ -176,17 +170,20 @@ final class HTTPConnection: ConnectionHandler, @unchecked Sendable {
     private func carryOut(_ first: @escaping Work) async {
         var next: Work? = first
         while let work = next {
-            finish(await work())
+            let response = await work()
+            finish(response, moreFollows: !pending.isEmpty)
             next = parsePending()
         }
         afterParsing()
     }
 
     /// Sends a handler's answer.
-    private func finish(_ response: Response) {
+    ///
+    /// - Parameter moreFollows: bytes stand behind the request.
+    private func finish(_ response: Response, moreFollows: Bool) {
         // The client may be gone.
         guard phase == .handling, connection != nil else { return }
-        let isLast = reachedEnd && (isParsing ? !moreFollows : pending.isEmpty)
+        let isLast = reachedEnd && !moreFollows
         framing.keepsAlive = framing.keepsAlive && !server.isStopping && !isLast
         let hasRoom = send(response)
         guard framing.keepsAlive else { return close() }

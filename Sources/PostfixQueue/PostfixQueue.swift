@@ -183,8 +183,8 @@ public actor PostfixQueue: MailQueue {
     /// The queue manager cannot be reached, or does not answer: what is released would stay where it is put. It is asked at most once a second.
     public func trouble() async -> String? {
         guard phase == .running else { return "the queue is not being followed" }
+        if isManagerCheckFresh { return managerProblem }
         if managerCheck == nil {
-            if isManagerCheckFresh { return managerProblem }
             managerCheck = Task {
                 note(await pool.run { [manager] in manager.problem(with: [.scanIncoming], waiting: Limits.managerPatience) })
                 managerChecked = loop.now

@@ -3,7 +3,7 @@
 import DispatchSockets
 
 /// A connection of the flush socket.
-// @unchecked: only its loop touches it; the task that answers runs on the loop and checks that before it writes.
+// @unchecked: only its loop touches it; the task that answers stays on the loop (`LoopTasks`).
 final class FlushConversation: ConnectionHandler, @unchecked Sendable {
     private let socket: FlushSocket
     private var connection: Connection?
@@ -73,7 +73,6 @@ final class FlushConversation: ConnectionHandler, @unchecked Sendable {
     }
 
     private func finish(_ reply: FlushProtocolReply) {
-        guard socket.loop.isCurrent else { return socket.loop.execute { self.finish(reply) } }
         guard let connection else { return }
         hasRequest = true
         connection.deadline = nil
